@@ -1,0 +1,1 @@
+"""Keeping the pictures whose bytes are ours to keep."""

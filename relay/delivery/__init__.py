@@ -1,0 +1,1 @@
+"""The outbound half: claim, prepare, send, judge, settle."""

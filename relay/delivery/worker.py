@@ -1,0 +1,174 @@
+"""Deliveries that are due, attempted and settled, until the process stops.
+
+Claims only as much as it can begin at once. A fault of ours in one delivery costs that delivery an attempt, never the loop. To stop:
+nothing more is claimed, what waits is given back, what is under way is awaited and settled. Cancelled before that is done, it cuts
+the attempts short and gives their deliveries back, so that another process, or the next start, makes them again.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from relay.bell import Bell, Listener
+from relay.delivery.lanes import Lanes
+from relay.delivery.outcome import Tried, judge
+from relay.delivery.sender import Sender
+from relay.delivery.settler import Settler
+from relay.errors import StoreError
+from relay.model import DeliveryStatus
+from relay.ports import Job, JobClaim, Meter, NullMeter, Settlement, Store
+from relay.retry import DEFAULT_SCHEDULE
+
+_log = logging.getLogger(__name__)
+
+_TOPIC: Final = "deliveries"
+_MOST_UNSETTLED: Final = 1000
+_LOOK_AGAIN: Final = timedelta(seconds=1)  # where something is due but its subscription is full
+_LONGEST_WAIT: Final = timedelta(seconds=60)  # clocks jump
+_PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
+_LAST_WRITE_SECONDS: Final = 5.0
+
+
+class DeliveryWorker:
+    """`jitter` gives a number from -1 to 1. `schedule` in seconds, see retry. At most `concurrency` attempts at a time, at most
+    `per_subscription` of them for one subscription."""
+
+    def __init__(self, store: Store, bell: Bell, sender: Sender, *, clock: Callable[[], datetime], jitter: Callable[[], float],
+                 schedule: Sequence[float] = DEFAULT_SCHEDULE, concurrency: int = 64, per_subscription: int = 8,
+                 meter: Meter | None = None) -> None:
+        self._store = store
+        self._bell = bell
+        self._sender = sender
+        self._clock = clock
+        self._jitter = jitter
+        self._schedule = schedule
+        self._meter: Meter = meter or NullMeter()
+        self._lanes = Lanes(concurrency=concurrency, per_subscription=per_subscription)
+        self._settler = Settler(store, clock=clock, on_settled=self._look_again)
+        self._held: set[str] = set()
+        self._batch = self._smallest_batch = per_subscription  # as much as the subscriptions of the last claim can take
+        self._is_hungry = False  # something may be due that could not be claimed for want of places
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Once: until `stopping` is set and all that was begun is settled."""
+        with self._bell.listen(_TOPIC) as rung:
+            async with asyncio.TaskGroup() as aside:
+                settling = aside.create_task(self._settler.run(), name="settle deliveries")
+                wake = aside.create_task(_ring_when(stopping, rung), name="stop deliveries")
+                try:
+                    async with asyncio.TaskGroup() as attempts:
+                        await self._claim_until(stopping, rung, attempts)
+                        self._give_back(self._lanes.empty_all())
+                    self._settler.close()
+                    await asyncio.wait([settling])
+                finally:
+                    self._settler.release(tuple(self._held))
+                    self._settler.close()
+                    await asyncio.wait([settling], timeout=_LAST_WRITE_SECONDS)
+                    settling.cancel()
+                    wake.cancel()
+
+    async def _claim_until(self, stopping: asyncio.Event, rung: Listener, attempts: asyncio.TaskGroup) -> None:
+        failures = 0
+        while not stopping.is_set():
+            if self._lanes.free == 0 or self._settler.backlog >= _MOST_UNSETTLED:
+                self._is_hungry = True
+                await rung.wait(None)
+                continue
+            try:
+                wait = await self._claim(stopping, attempts)
+            except StoreError as exc:
+                pause = _PAUSES[min(failures, len(_PAUSES) - 1)]
+                failures += 1
+                _log.warning("no deliveries can be claimed now, trying again in %g s: %s", pause, exc.message)
+                await _wait_for(stopping, pause)
+                continue
+            failures = 0
+            if wait is None or wait > timedelta(0):
+                await rung.wait(wait.total_seconds() if wait else None)
+
+    async def _claim(self, stopping: asyncio.Event, attempts: asyncio.TaskGroup) -> timedelta | None:
+        """Claim and begin; how long to wait before the next claim if nothing rings (None: for ever)."""
+        limit, full, now = min(self._lanes.free, self._batch), self._lanes.full(), self._clock()
+        self._is_hungry = True  # until the answer is here: what frees a place meanwhile is to ring
+        claim = await self._store.claim_deliveries(limit=limit, now=now, full=full)
+        self._held.update(job.delivery.id for job in claim.jobs)
+        surplus = claim.jobs if stopping.is_set() else [job for job in claim.jobs if not self._begin(job, attempts)]
+        self._give_back(surplus)
+        has_more = len(claim.jobs) == limit
+        self._batch = self._smallest_batch * max(1, len({job.subscription.id for job in claim.jobs}))
+        self._is_hungry = has_more or bool(full)
+        return timedelta(0) if has_more else self._time_until_next(claim, now)
+
+    def _time_until_next(self, claim: JobClaim, now: datetime) -> timedelta | None:
+        if claim.next_at is None:
+            return None
+        if claim.next_at <= now:
+            return _LOOK_AGAIN
+        return min(max(claim.next_at - self._clock(), timedelta(0)), _LONGEST_WAIT)
+
+    def _begin(self, job: Job, attempts: asyncio.TaskGroup) -> bool:
+        if not self._lanes.begin(job.subscription.id):
+            return self._lanes.wait(job)
+        attempts.create_task(self._work(job), name=f"deliver to {job.subscription.id}")
+        return True
+
+    async def _work(self, job: Job) -> None:
+        """One place in a lane: this job, and those that wait for its place."""
+        following: Job | None = job
+        while following is not None:
+            settlement = await self._attempt(following)
+            self._held.discard(following.delivery.id)
+            self._settler.settle(settlement)
+            if settlement.disable:
+                self._give_back(self._lanes.empty(job.subscription.id))
+            following = self._lanes.follow(job.subscription.id)
+
+    async def _attempt(self, job: Job) -> Settlement:
+        try:
+            tried = await self._sender.send(job)
+        except Exception:  # noqa: BLE001 -- whatever it is, it must not stop the other deliveries
+            _log.exception("a fault in Relay cost delivery %s an attempt", job.delivery.id)
+            tried = self._sender.broken(job)
+        now = self._clock()
+        settlement = judge(tried, job, schedule=self._schedule, now=now, jitter=self._jitter())
+        self._tell(job, tried, settlement, now)
+        return settlement
+
+    def _tell(self, job: Job, tried: Tried, settlement: Settlement, now: datetime) -> None:
+        attempt, outcome = tried.attempt, "delivered" if tried.is_success else "failed"
+        self._meter.observe("relay_attempt_seconds", attempt.duration_ms / 1000, outcome=outcome)
+        if tried.is_success:
+            self._meter.observe("relay_event_delivery_seconds", max(0.0, (now - job.event.created_at).total_seconds()))
+        _log.info("attempt %s", outcome, extra={
+            "delivery": job.delivery.id, "subscription": job.subscription.id, "event_type": job.event.type.value,
+            "attempt": attempt.number, "status": attempt.status_code, "ms": attempt.duration_ms, "error": attempt.error,
+            "next_at": settlement.next_at, "disabled": settlement.disable,
+        })
+
+    def _give_back(self, jobs: Sequence[Job]) -> None:
+        ids = [job.delivery.id for job in jobs]
+        self._held.difference_update(ids)
+        if ids:
+            self._settler.release(ids)
+
+    def _look_again(self, settled: Sequence[Settlement]) -> None:
+        """After a write: places are free that were wanted, or something is to be tried again sooner than was known."""
+        if self._is_hungry or any(settlement.status is DeliveryStatus.PENDING for settlement in settled):
+            self._bell.ring(_TOPIC)
+
+
+async def _ring_when(stopping: asyncio.Event, rung: Listener) -> None:
+    await stopping.wait()
+    rung.ring()
+
+
+async def _wait_for(event: asyncio.Event, seconds: float) -> None:
+    """Until the event is set, or at most `seconds`."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return

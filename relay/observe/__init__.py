@@ -1,0 +1,1 @@
+"""What Relay tells its operator: log lines and metrics."""

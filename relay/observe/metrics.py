@@ -1,0 +1,86 @@
+"""Metrics for Prometheus: a closed table of names, and a registry of our own.
+
+Label values come from closed sets too (providers, states, route patterns, never paths or ids), so the number of series is
+bounded whatever strangers send. An unknown name or label raises: a test walks all callers and holds them to the table.
+"""
+
+from typing import Final, Literal, NamedTuple
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from relay.ports import Figures
+
+_FAST: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_REQUEST: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_LASTING: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 43200, 86400)
+
+
+Kind = Literal["counter", "gauge", "histogram"]
+
+
+class Metric(NamedTuple):
+    """One line of the table. `buckets` in seconds, for histograms."""
+
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+METRICS: Final[dict[str, Metric]] = {
+    "relay_callbacks_total": Metric("counter", "Callbacks received, by what became of them", ("provider", "verdict")),
+    "relay_callback_commit_seconds": Metric("histogram", "From a callback's arrival until it is committed", (), _FAST),
+    "relay_event_delivery_seconds": Metric("histogram", "From the making of an event until its delivery succeeded", (), _LASTING),
+    "relay_attempt_seconds": Metric("histogram", "Duration of a delivery attempt", ("outcome",), _REQUEST),
+    "relay_submissions_total": Metric("counter", "Submissions to providers, by result", ("provider", "result")),
+    "relay_polls_total": Metric("counter", "Questions to providers about a task, by result", ("provider", "result")),
+    "relay_http_requests_total": Metric("counter", "Requests answered, by route pattern and status", ("route", "status")),
+    "relay_http_request_seconds": Metric("histogram", "From a request's arrival until the end of its answer", ("route",), _REQUEST),
+    "relay_open_tasks": Metric("gauge", "Tasks that have not ended", ("provider", "status")),
+    "relay_deliveries_pending": Metric("gauge", "Deliveries that are to be attempted, now or later"),
+    "relay_delivery_oldest_due_seconds": Metric("gauge", "How long the oldest due delivery has been waiting"),
+    "relay_reconcile_stretch_seconds": Metric("gauge", "How much later than asked for late callbacks are looked after", ("provider",)),
+    "relay_provider_credits": Metric("gauge", "Credits left, as the provider last said", ("provider",)),
+}
+
+
+class PrometheusMeter:
+    """The Meter of a running service."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call] # one series less beside each of ours; nobody asks for it
+        self._registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self._counters = {name: Counter(name, each.help, each.labels, registry=registry) for name, each in _of_kind("counter")}
+        self._gauges = {name: Gauge(name, each.help, each.labels, registry=registry) for name, each in _of_kind("gauge")}
+        self._histograms = {name: Histogram(name, each.help, each.labels, buckets=each.buckets, registry=registry)
+                            for name, each in _of_kind("histogram")}
+
+    def count(self, name: str, amount: float = 1, /, **labels: str) -> None:
+        """Add to a counter. Raises KeyError or ValueError where the table has no such name or labels."""
+        counter = self._counters[name]
+        (counter.labels(**labels) if labels else counter).inc(amount)
+
+    def observe(self, name: str, seconds: float, /, **labels: str) -> None:
+        """Record a span in a histogram. Raises as `count`."""
+        histogram = self._histograms[name]
+        (histogram.labels(**labels) if labels else histogram).observe(seconds)
+
+    def set(self, name: str, value: float, /, **labels: str) -> None:
+        """Set a gauge. Raises as `count`."""
+        gauge = self._gauges[name]
+        (gauge.labels(**labels) if labels else gauge).set(value)
+
+    def render(self, figures: Figures) -> tuple[bytes, str]:
+        """All metrics in the Prometheus text format, and its content type. `figures` come from the store, fresh."""
+        self._gauges["relay_open_tasks"].clear()
+        for (provider, status), number in figures.open_tasks.items():
+            self.set("relay_open_tasks", number, provider=provider, status=status)
+        self.set("relay_deliveries_pending", figures.pending_deliveries)
+        self.set("relay_delivery_oldest_due_seconds", figures.oldest_due_seconds)
+        return generate_latest(self._registry), CONTENT_TYPE_LATEST
+
+
+def _of_kind(kind: Kind) -> list[tuple[str, Metric]]:
+    return [(name, metric) for name, metric in METRICS.items() if metric.kind == kind]

@@ -1,0 +1,344 @@
+"""The Store: what is recorded, and in which steps. Every sentence here is held by the conformance suite in tests/stores.
+
+Durability: when a writing method returns, its change survives kill -9 and a power cut. A method either happens whole or
+not at all, cancelled calls included; one that cannot raises StoreError. Callers that wait at the same moment may share one
+transaction, and one caller's fault never fails another's change.
+
+Ownership: whatever belongs to an account is None (or absent) to the others.
+
+Leases: claiming marks a task or delivery as held by this process, until it is given back; what a dead process held is free
+again after `recover`. Nothing that is held is claimed twice.
+
+Ringing: after the commit the store rings the bell: `submissions` (a task can be sent, or a place became free), `polls` (a task
+is to be looked at), `deliveries` (one is due), `task:ID` (it changed), `events:ACCOUNT_ID` (there is a new event).
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from relay.model import (
+    Account,
+    Attempt,
+    Callback,
+    Change,
+    Delivery,
+    DeliveryStatus,
+    DisabledReason,
+    Event,
+    EventType,
+    Key,
+    Note,
+    Subscription,
+    SubscriptionStatus,
+    Task,
+    TaskStatus,
+    Verdict,
+)
+from relay.ports.provider import Limits
+
+
+class TaskFilter(Struct, frozen=True, kw_only=True):
+    """All given fields must match. `metadata`: values compared as text."""
+
+    status: TaskStatus | None = None
+    provider: str | None = None
+    model: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    metadata: dict[str, str] = {}
+
+
+class SubscriptionFilter(Struct, frozen=True, kw_only=True):
+    """`task_id`: the subscriptions of that task's callback_url; without it, those of no task. Deleted ones never show."""
+
+    url: str | None = None
+    task_id: str | None = None
+
+
+class DeliveryFilter(Struct, frozen=True, kw_only=True):
+    """`since` is inclusive, over created_at."""
+
+    status: DeliveryStatus | None = None
+    subscription_id: str | None = None
+    task_id: str | None = None
+    event_type: EventType | None = None
+    since: datetime | None = None
+
+
+class EventFilter(Struct, frozen=True, kw_only=True):
+    """All given fields must match."""
+
+    type: EventType | None = None
+    task_id: str | None = None
+
+
+class CallbackFilter(Struct, frozen=True, kw_only=True):
+    """All given fields must match."""
+
+    task_id: str | None = None
+    verdict: Verdict | None = None
+
+
+class Page(Struct, frozen=True):
+    """A stretch of a list, newest first, `data` being structs of one kind. `next_cursor` is the id of the last item where more follow."""
+
+    data: list[Any]
+    next_cursor: str | None = None
+
+
+class Idempotency(Struct, frozen=True, kw_only=True):
+    """A caller's key for one request, per account; `fingerprint` tells whether a repeat has the same body."""
+
+    key: str
+    fingerprint: str
+
+
+class Claim(Struct, frozen=True, kw_only=True):
+    """Tasks now held by the caller. `next_at`: when to claim again though nothing rings; None: only when it rings.
+    `due_since`: since when the longest due of them was due."""
+
+    tasks: list[Task]
+    next_at: datetime | None = None
+    due_since: datetime | None = None
+
+
+class Applied(Struct, frozen=True, kw_only=True):
+    """The task after a change, what became of the change, and the events it made."""
+
+    task: Task
+    verdict: Verdict
+    events: tuple[Event, ...] = ()
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """A delivery that is due, with all that is needed to attempt it. `task` is present where the event speaks of one."""
+
+    delivery: Delivery
+    subscription: Subscription
+    event: Event
+    task: Task | None = None
+
+
+class JobClaim(Struct, frozen=True, kw_only=True):
+    """Deliveries now held by the caller. `next_at`: when the next one falls due; None: none is pending."""
+
+    jobs: list[Job]
+    next_at: datetime | None = None
+
+
+class Settlement(Struct, frozen=True, kw_only=True):
+    """What one attempt makes of its delivery. `next_at` goes with pending. `disable`: the subscription is to be disabled, its
+    pending deliveries (this one too, unless it ends here) held."""
+
+    attempt: Attempt
+    status: DeliveryStatus
+    next_at: datetime | None = None
+    disable: DisabledReason | None = None
+
+
+class Timeline(Struct, frozen=True, kw_only=True):
+    """Everything recorded about one task, each list oldest first."""
+
+    task: Task
+    notes: list[Note]
+    callbacks: list[Callback]
+    events: list[Event]
+    deliveries: list[Delivery]
+    attempts: list[Attempt]
+
+
+class Store(Protocol):
+    """See the module docstring for what holds of every method."""
+
+    async def recover(self) -> None:
+        """Free what dead processes held. To be called before anything is claimed."""
+        ...
+
+    async def check(self) -> None:
+        """Raises StoreError unless a write can be committed now."""
+        ...
+
+    async def close(self) -> None: ...
+
+    # Accounts and keys
+
+    async def add_account(self, account: Account) -> Account:
+        """Raises Conflict if the name is taken."""
+        ...
+
+    async def account(self, id_or_name: str) -> Account | None: ...
+
+    async def accounts(self, *, limit: int, cursor: str | None = None) -> Page: ...
+
+    async def add_key(self, key: Key) -> None:
+        """A key with the same id is replaced (the operator's own key changed). Raises Conflict if another key in force has this hash."""
+        ...
+
+    async def key(self, key_hash: str) -> tuple[Key, Account] | None:
+        """The key with this hash, unless revoked, and its account."""
+        ...
+
+    async def keys(self, account_id: str, *, limit: int, cursor: str | None = None) -> Page:
+        """Those not revoked."""
+        ...
+
+    async def revoke_key(self, account_id: str, key_id: str, *, now: datetime) -> bool:
+        """False if there is no such key in force."""
+        ...
+
+    # Tasks
+
+    async def add_task(self, task: Task, *, due_at: datetime | None, callback: Subscription | None = None,
+                       idempotency: Idempotency | None = None) -> tuple[Task, bool]:
+        """Record a task, the subscription of its `callback_url` and the idempotency key together. `due_at`: when to send it, or,
+        for a watched task, when to look first (None: never but at its deadline). A repeated key gives the first task and
+        False; with another fingerprint it raises Conflict."""
+        ...
+
+    async def task(self, account_id: str, task_id: str) -> Task | None: ...
+
+    async def task_for_callback(self, task_id: str) -> Task | None:
+        """Whatever its account: the signed token was the permission."""
+        ...
+
+    async def tasks(self, account_id: str, which: TaskFilter, *, limit: int, cursor: str | None = None) -> Page: ...
+
+    async def timeline(self, account_id: str, task_id: str) -> Timeline | None: ...
+
+    async def erase_task(self, account_id: str, task_id: str, *, now: datetime) -> Task | None:
+        """Empty prompt, input, metadata, images and error message of the task, and the bodies of its callbacks, events and
+        attempts; cancel its deliveries that are not done. Gives the task as it stood before, or None. Rows and counts
+        stay."""
+        ...
+
+    async def claim_submissions(self, provider: str, *, limits: Limits, deadline: timedelta, now: datetime) -> Claim:
+        """Queued tasks that are due, oldest first, as many as the limits allow: running ones (submitted or processing, not
+        watched: those run on somebody else's account) count against `max_concurrent`, those sent in the last `rate.seconds`
+        against `rate.count`. Each becomes submitted, `submitted_at` now, `sends` one more, `deadline_at` = now + deadline, and
+        held: from here on it may have reached the provider."""
+        ...
+
+    async def defer_submission(self, task_id: str, *, until: datetime, note: Note | None) -> None:
+        """The held task surely did not reach the provider: queued again, due at `until`, `submitted_at` null. A task that
+        ended meanwhile stays so."""
+        ...
+
+    async def doubtful(self, provider: str) -> list[Task]:
+        """Submitted tasks whose submission nobody holds any more and that were never answered: what a crash left. A task that was
+        scheduled is no longer among them."""
+        ...
+
+    async def claim_polls(self, provider: str, *, limit: int, now: datetime) -> Claim:
+        """Open tasks to be looked at: accepted or scheduled, and due or past their deadline, the longest due first. Held on return."""
+        ...
+
+    async def schedule(self, task_id: str, *, at: datetime, polled: bool, note: Note | None = None) -> None:
+        """Look at this open task again then, at its deadline at the latest; the task is given back if it was held. `polled`
+        counts it as asked; without it, an earlier look that a callback asked for stands, where the provider's id is known.
+        Nothing happens to a final task."""
+        ...
+
+    async def apply(self, change: Change) -> Applied | None:
+        """Record a change: in one transaction the callback with its verdict, the task as lifecycle.decide moves it, the events and
+        their deliveries (pending, or held where the subscription is not active; to the task's own callback_url, too). Where the decision
+        `asks_provider` the task is due at once. A task that ended is given back and never due again. None if there is no such task."""
+        ...
+
+    async def callbacks(self, account_id: str, which: CallbackFilter, *, limit: int, cursor: str | None = None) -> Page: ...
+
+    # Events
+
+    async def add_event(self, event: Event) -> list[Delivery]:
+        """Record an event that no change made (a ping, a sample), with a delivery for each subscription that matches; for
+        `event.subscription_id` alone if it names one, whatever its filters say."""
+        ...
+
+    async def event(self, account_id: str, event_id: str) -> Event | None: ...
+
+    async def events(self, account_id: str, which: EventFilter, *, limit: int, cursor: str | None = None) -> Page: ...
+
+    async def events_since(self, account_id: str, after: str | None, *, limit: int) -> list[Event]:
+        """In the order of commit, oldest first, those behind the event `after`; no event that commits later ever stands before
+        one that was given here. None: from the first. An id that is not known (any more): by the order of ids."""
+        ...
+
+    async def last_event_id(self, account_id: str) -> str | None: ...
+
+    # Subscriptions
+
+    async def add_subscription(self, subscription: Subscription, *, identity: str, now: datetime) -> tuple[Subscription, bool]:
+        """`identity` says what makes it the same subscription. If one with this identity exists it is given back with False,
+        active again if it was paused or disabled (its held deliveries become pending)."""
+        ...
+
+    async def subscription(self, account_id: str, subscription_id: str) -> Subscription | None:
+        """A deleted one is None."""
+        ...
+
+    async def subscriptions(self, account_id: str, which: SubscriptionFilter, *, limit: int, cursor: str | None = None) -> Page: ...
+
+    async def change_subscription(self, subscription: Subscription, *, identity: str) -> bool:
+        """Write what its owner may set and its secrets; not status nor health. False if it is gone. Raises Conflict if the
+        identity is another's."""
+        ...
+
+    async def set_subscription_status(self, account_id: str, subscription_id: str, status: SubscriptionStatus, *,
+                                      now: datetime, keep_held: bool = False) -> Subscription | None:
+        """Pause or resume. Pausing holds its pending deliveries; resuming clears `disabled_reason` and `failing_since` and
+        makes held ones pending, due at once, oldest first, unless `keep_held`."""
+        ...
+
+    async def remove_subscription(self, account_id: str, subscription_id: str, *, now: datetime) -> bool:
+        """Pending and held deliveries become cancelled. True if it is or was this account's, deleted before or not."""
+        ...
+
+    # Deliveries
+
+    async def claim_deliveries(self, *, limit: int, now: datetime, full: Sequence[str] = ()) -> JobClaim:
+        """Pending deliveries that are due, the longest due first, but none of the subscriptions in `full`. Held on return."""
+        ...
+
+    async def settle(self, settlements: Sequence[Settlement], *, now: datetime) -> None:
+        """Record attempts and what they make of their deliveries, all given back; and the subscription's health: a success
+        clears `failing_since`, a failure sets it if it is not set. A delivery that was cancelled or held meanwhile stays so
+        unless it was delivered."""
+        ...
+
+    async def release_deliveries(self, delivery_ids: Sequence[str]) -> None:
+        """Give back without an attempt: due as before."""
+        ...
+
+    async def add_delivery(self, account_id: str, event_id: str, subscription_id: str, *, now: datetime) -> Delivery | None:
+        """One more delivery of an event to a subscription, due at once, or held while that is not active; even if it had one. None if
+        either is not there."""
+        ...
+
+    async def retry_delivery(self, account_id: str, delivery_id: str, *, now: datetime) -> Delivery | None:
+        """Pending and due at once, whatever its status was, `manual`. None if it is not there. Raises Conflict if its
+        subscription is deleted, its event was erased, or an attempt is under way."""
+        ...
+
+    async def delivery(self, account_id: str, delivery_id: str) -> Delivery | None: ...
+
+    async def deliveries(self, account_id: str, which: DeliveryFilter, *, limit: int, cursor: str | None = None) -> Page: ...
+
+    async def attempts(self, account_id: str, delivery_id: str) -> list[Attempt]:
+        """Oldest first."""
+        ...
+
+    # Figures
+
+    async def figures(self, *, now: datetime) -> "Figures":
+        """Figures for metrics, in a time that does not grow with what is finished."""
+        ...
+
+
+class Figures(Struct, frozen=True, kw_only=True):
+    """Open tasks by (provider, status); deliveries pending; the age in seconds of the one longest due (0 without)."""
+
+    open_tasks: dict[tuple[str, str], int]
+    pending_deliveries: int
+    oldest_due_seconds: float

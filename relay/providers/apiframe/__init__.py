@@ -1,0 +1,1 @@
+"""APIFRAME: Flux behind its v1 API, with callbacks."""

@@ -1,0 +1,1 @@
+"""Kie.ai, Flux Kontext: asynchronous, with callbacks and a query."""

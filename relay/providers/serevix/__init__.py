@@ -1,0 +1,1 @@
+"""Serevix: a gateway that speaks the Flux API of Black Forest Labs."""

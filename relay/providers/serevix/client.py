@@ -1,0 +1,105 @@
+"""The client of Serevix: submit, then ask for the result until it is there. It sends no callbacks."""
+
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, Literal, NoReturn
+from urllib.parse import quote
+
+import msgspec
+
+from relay.errors import Fate, ProviderError, Unreadable
+from relay.model import ErrorCode, Task, TaskStatus, Update
+from relay.ports.provider import CallbackTarget, InputImage, Message, ProviderConfig, ProviderInfo, TaskRequest
+from relay.providers.http import Endpoint, Http, limits_for
+from relay.providers.parameters import check, describe, native
+from relay.providers.serevix.reading import read_accepted, read_result
+from relay.providers.serevix.wire import (
+    BASE_URL,
+    LIMITS,
+    MODERATION_REASONS,
+    RESULT_PATH,
+    SUBMIT_PATH,
+    TABLE,
+    TIMEOUT,
+    Result,
+    ResultBody,
+    Status,
+)
+
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class Serevix:
+    """Serevix's Flux gateway (BFL-shaped). `clock` gives the present, for a Retry-After that is a date."""
+
+    image_as: Literal["data", "url"] | None = "data"
+    echoes_secret = False
+    confirm = False
+
+    def __init__(self, config: ProviderConfig, *, user_agent: str, clock: Callable[[], datetime]) -> None:
+        self.name = TABLE.provider
+        self.limits = limits_for(config, LIMITS)
+        self.deadline = config.deadline
+        self._http = Http(Endpoint(
+            name=self.name, base_url=config.base_url or BASE_URL, key=config.api_key,
+            auth={"authorization": f"Bearer {config.api_key}"}, user_agent=user_agent, timeout=config.timeout or TIMEOUT,
+        ), clock=clock)
+
+    def describe(self) -> ProviderInfo:
+        return describe(TABLE, is_configured=self._http.is_configured, result="poll")
+
+    def check(self, request: TaskRequest) -> None:
+        check(request, TABLE, is_configured=self._http.is_configured)
+
+    def model_for(self, request: TaskRequest) -> str:
+        return TABLE.model(request)
+
+    async def submit(self, task: Task, *, image: InputImage | None, callback: CallbackTarget | None) -> Update:  # noqa: ARG002 -- it calls nobody back
+        path = SUBMIT_PATH + quote(task.model or TABLE.default, safe="")
+        return await self._http.ask(read_accepted, "POST", path, json=_submission(task, image), fresh=True)
+
+    async def fetch(self, task: Task) -> Update:
+        asked = task.provider_task_id
+        if asked is None:
+            raise ProviderError(ErrorCode.PROVIDER_ERROR, "there is no id to ask Serevix with", fate=Fate.UNKNOWN)
+        return await self._http.ask(lambda answer: read_result(answer, asked=asked), "GET", RESULT_PATH, params={"id": asked})
+
+    def is_authentic(self, headers: Mapping[str, str], body: bytes, *, secrets: list[str], task: Task) -> bool:  # noqa: ARG002 -- it calls nobody back
+        return False
+
+    def read_callback(self, headers: Mapping[str, str], body: bytes) -> NoReturn:  # noqa: ARG002 -- it calls nobody back
+        raise Unreadable("Serevix sends no callbacks.")
+
+    def callback_for(self, task: Task, urls: Sequence[str]) -> Message:
+        return Message(body=_ENCODER.encode(_result_body(task, urls)))
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+
+def _submission(task: Task, image: InputImage | None) -> dict[str, Any]:
+    picture = {"image_prompt": base64.b64encode(image.data).decode()} if image and image.data else {}
+    return {"prompt": task.prompt or "", **native(task, TABLE), **picture}
+
+
+def _result_body(task: Task, urls: Sequence[str]) -> ResultBody:
+    """The task as the gateway's query would tell it."""
+    task_id = task.provider_task_id or task.id
+    if task.status is TaskStatus.SUCCEEDED and urls:
+        return ResultBody(id=task_id, status=Status.READY, result=_result(task, urls[0]))
+    if not task.status.is_final:
+        return ResultBody(id=task_id, status=Status.PENDING, result=None, progress=None if task.progress is None else task.progress / 100)
+    message = task.error.message if task.error else "no picture"
+    if task.error and task.error.code is ErrorCode.MODERATED:
+        return ResultBody(id=task_id, status=Status.CONTENT_MODERATED, result=None, details={MODERATION_REASONS: [message]})
+    return ResultBody(id=task_id, status=Status.ERROR, result=None, details={"error": message})
+
+
+def _result(task: Task, url: str) -> Result:
+    start, end = task.submitted_at, task.completed_at
+    return Result(
+        sample=url, prompt=task.prompt, seed=task.input.get("seed"),
+        start_time=start.timestamp() if start else None, end_time=end.timestamp() if end else None,
+        duration=(end - start).total_seconds() if start and end else None,
+    )

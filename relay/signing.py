@@ -1,0 +1,83 @@
+"""Everything that is signed: our webhooks, and the capabilities that we hand out.
+
+Webhooks follow Standard Webhooks 1.0 (github.com/standard-webhooks/standard-webhooks, spec): the signed content is
+`id.timestamp.body`, the key is what stands base64-encoded behind `whsec_`, the header holds `v1,` + base64 of HMAC-SHA256,
+one token for each secret that is in force.
+
+Capabilities (callback URLs, image links) are made by itsdangerous with SHA-256, each purpose with keys of its own, derived
+from RELAY_SECRET_KEYS. The newest key signs, all of them verify, so a key can be retired once what it signed is over.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+from collections.abc import Sequence
+from typing import Final
+
+from itsdangerous import BadSignature, Signer
+from itsdangerous.encoding import base64_decode, base64_encode
+
+SECRET_PREFIX: Final = "whsec_"  # noqa: S105 -- the prefix, no secret
+_SECRET_BYTES: Final = 32
+
+
+def derive_key(key: str, purpose: str) -> bytes:
+    """32 bytes for one purpose from one of the secret keys, so that what leaks of one purpose is worth nothing in another."""
+    return hmac.digest(key.encode(), b"relay:" + purpose.encode(), hashlib.sha256)
+
+
+class Seal:
+    """Signs short ASCII strings for one purpose, and tells whether it did."""
+
+    def __init__(self, keys: Sequence[str], purpose: str) -> None:
+        self._keys = [derive_key(key, purpose) for key in keys]  # newest first
+        self._signer = Signer(self._keys[::-1], salt=b"", key_derivation="none", digest_method=hashlib.sha256)
+
+    def sign(self, value: str) -> str:
+        """`value.signature`, safe in a path segment if the value is."""
+        return self._signer.sign(value).decode()
+
+    def read(self, token: str) -> str | None:
+        """The value of a token that was signed here, else None. Takes the same time for every wrong signature.
+
+        A token has one spelling: base64 leaves bits of its last character unused, and what differs in those only is not ours.
+        """
+        try:
+            value = self._signer.unsign(token.encode()).decode()
+            signature = token.rpartition(".")[2]
+            return value if base64_encode(base64_decode(signature)) == signature.encode() else None
+        except (BadSignature, UnicodeError):
+            return None
+
+    def secrets_for(self, value: str) -> list[str]:
+        """A secret for this value under each key, newest first: known to us and to whom we tell it, and nowhere stored."""
+        return [base64.urlsafe_b64encode(hmac.digest(key, b"secret:" + value.encode(), hashlib.sha256)).decode().rstrip("=")
+                for key in self._keys]
+
+
+def new_webhook_secret() -> str:
+    """A fresh `whsec_` secret of 32 random bytes, in standard base64 (the url-safe alphabet fails in receivers' libraries)."""
+    return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
+
+
+def read_webhook_secret(secret: str) -> bytes:
+    """The key inside a `whsec_` secret. Raises ValueError, in words for its owner, if it is not `whsec_` + standard base64 of
+    24 to 64 bytes."""
+    if not secret.startswith(SECRET_PREFIX):
+        raise ValueError("must begin with whsec_")
+    try:
+        key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
+    except (binascii.Error, ValueError) as exc:
+        raise ValueError("must be whsec_ followed by standard base64") from exc
+    if not 24 <= len(key) <= 64:
+        raise ValueError(f"must hold 24 to 64 bytes, not {len(key)}")
+    return key
+
+
+def webhook_signature(keys: Sequence[bytes], message_id: str, timestamp: int, body: bytes) -> str:
+    """The `webhook-signature` header: one `v1,…` token for each key. `timestamp` is that of the attempt, in unix seconds;
+    `body` the very bytes that are sent."""
+    content = b"%s.%d.%s" % (message_id.encode(), timestamp, body)
+    return " ".join("v1," + base64.b64encode(hmac.digest(key, content, hashlib.sha256)).decode() for key in keys)

@@ -1,0 +1,207 @@
+"""Deliveries taken up to be sent, and what became of them.
+
+Both are done for all that wait at once: each table is read once and written once, however many attempts ended together.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+
+from relay.model import DeliveryStatus, Event, Subscription, Task
+from relay.ports.store import Job, JobClaim, Settlement
+from relay.stores.sqlite.connection import Parameters, Row
+from relay.stores.sqlite.routing import Router
+from relay.stores.sqlite.row import (
+    attempt_row,
+    json_text,
+    micros,
+    micros_or_none,
+    moment_or_none,
+    read_delivery,
+    read_event,
+    read_subscription,
+    read_task,
+)
+from relay.stores.sqlite.subscription import hold_pending
+from relay.stores.sqlite.transaction import Transaction
+from relay.stores.sqlite.writer import Single, Writer
+
+_PUT_ASIDE = (DeliveryStatus.HELD, DeliveryStatus.CANCELLED)
+
+
+class _Settled(Struct, frozen=True):
+    """One call of `settle`."""
+
+    settlements: Sequence[Settlement]
+    now: datetime
+
+
+class _Health(Struct):
+    """A subscription inside the batch."""
+
+    account_id: str
+    is_active: bool
+    can_be_disabled: bool
+    failing_since: int | None
+    failing_before: int | None
+    disabled_reason: str | None = None
+
+
+class Dispatch:
+    """The store's lease of deliveries."""
+
+    def __init__(self, writer: Writer, router: Router) -> None:
+        self._writer = writer
+        self._router = router
+
+    async def claim_deliveries(self, *, limit: int, now: datetime, full: Sequence[str] = ()) -> JobClaim:
+        parameters = {"now": micros(now), "limit": limit, "full": json_text(list(full))}
+
+        async def claim(transaction: Transaction) -> JobClaim:
+            rows = await transaction.fetch(
+                """UPDATE deliveries SET leased = 1 WHERE seq IN (
+                    SELECT seq FROM deliveries WHERE status = 'pending' AND leased = 0 AND next_attempt_at <= :now
+                    AND subscription_id NOT IN (SELECT value FROM json_each(:full))
+                    ORDER BY next_attempt_at, seq LIMIT :limit)
+                RETURNING *""", parameters)
+            following = await transaction.fetch_one(
+                """SELECT next_attempt_at FROM deliveries WHERE status = 'pending' AND leased = 0
+                AND subscription_id NOT IN (SELECT value FROM json_each(:full))
+                ORDER BY next_attempt_at LIMIT 1""", parameters)
+            rows.sort(key=lambda row: (row["next_attempt_at"], row["seq"]))
+            return JobClaim(
+                jobs=await _jobs(transaction, rows) if rows else [],
+                next_at=moment_or_none(following["next_attempt_at"]) if following else None)
+
+        return await self._writer.write_alone(claim, undo=_unclaim)
+
+    async def settle(self, settlements: Sequence[Settlement], *, now: datetime) -> None:
+        await self._writer.write(self._settle_all, _Settled(settlements, now))
+
+    async def release_deliveries(self, delivery_ids: Sequence[str]) -> None:
+        await self._writer.write_alone(_release(delivery_ids))
+
+    async def _settle_all(self, transaction: Transaction, calls: Sequence[_Settled]) -> list[None]:
+        each = [(settlement, call.now) for call in calls for settlement in call.settlements]
+        deliveries, health = await _read_settled(transaction, [settlement.attempt.delivery_id for settlement, _ in each])
+        each = [(settlement, now) for settlement, now in each if settlement.attempt.delivery_id in deliveries]
+        rows = [_settle(deliveries, health, settlement, now) for settlement, now in each]
+        await asyncio.gather(
+            _insert_attempts(transaction, [settlement for settlement, _ in each]), _update_settled(transaction, rows),
+            _update_health(transaction, health))
+        for subscription_id in [key for key, one in health.items() if one.disabled_reason]:
+            await hold_pending(transaction, subscription_id)
+        for changed in [one for one in health.values() if one.disabled_reason or one.failing_since != one.failing_before]:
+            self._router.forget(changed.account_id)
+        if any(row["status"] == "pending" for row in rows):
+            transaction.ring("deliveries")
+        return [None] * len(calls)
+
+
+async def _jobs(transaction: Transaction, rows: Sequence[Row]) -> list[Job]:
+    subscriptions, events, tasks = await asyncio.gather(
+        _subscriptions_by_id(transaction, rows), _events_by_id(transaction, rows), _tasks_by_id(transaction, rows))
+    return [
+        Job(delivery=read_delivery(row), subscription=subscriptions[row["subscription_id"]], event=events[row["event_id"]],
+            task=tasks.get(row["task_id"]))
+        for row in rows
+    ]
+
+
+def _ids(rows: Sequence[Row], column: str) -> Parameters:
+    return {"ids": json_text(list({row[column] for row in rows if row[column] is not None}))}
+
+
+async def _subscriptions_by_id(transaction: Transaction, rows: Sequence[Row]) -> dict[str, Subscription]:
+    found = await transaction.fetch(
+        "SELECT * FROM subscriptions WHERE id IN (SELECT value FROM json_each(:ids))", _ids(rows, "subscription_id"))
+    return {row["id"]: read_subscription(row) for row in found}
+
+
+async def _events_by_id(transaction: Transaction, rows: Sequence[Row]) -> dict[str, Event]:
+    found = await transaction.fetch("SELECT * FROM events WHERE id IN (SELECT value FROM json_each(:ids))", _ids(rows, "event_id"))
+    return {row["id"]: read_event(row) for row in found}
+
+
+async def _tasks_by_id(transaction: Transaction, rows: Sequence[Row]) -> dict[str | None, Task]:
+    found = await transaction.fetch("SELECT * FROM tasks WHERE id IN (SELECT value FROM json_each(:ids))", _ids(rows, "task_id"))
+    return {row["id"]: read_task(row) for row in found}
+
+
+def _release(delivery_ids: Sequence[str]) -> Single[None]:
+    async def release(transaction: Transaction) -> None:
+        await transaction.run(
+            "UPDATE deliveries SET leased = 0 WHERE id IN (SELECT value FROM json_each(:ids))", {"ids": json_text(list(delivery_ids))})
+        transaction.ring("deliveries")
+
+    return release
+
+
+def _unclaim(claim: JobClaim) -> Single[None]:
+    return _release([job.delivery.id for job in claim.jobs])
+
+
+async def _read_settled(transaction: Transaction, ids: Sequence[str]) -> tuple[dict[str, Row], dict[str, _Health]]:
+    rows = await transaction.fetch(
+        """SELECT deliveries.id, deliveries.status, deliveries.subscription_id, subscriptions.account_id,
+        subscriptions.status AS subscription_status, subscriptions.task_id, subscriptions.failing_since, subscriptions.deleted_at
+        FROM deliveries JOIN subscriptions ON subscriptions.id = deliveries.subscription_id
+        WHERE deliveries.id IN (SELECT value FROM json_each(:ids))""", {"ids": json_text(list(ids))})
+    return {row["id"]: row for row in rows}, {row["subscription_id"]: _health(row) for row in rows}
+
+
+def _health(row: Row) -> _Health:
+    """A task's own subscription is never disabled: it dies with its one event."""
+    is_active = row["subscription_status"] == "active"
+    can_be_disabled = row["task_id"] is None and row["deleted_at"] is None and row["subscription_status"] != "disabled"
+    return _Health(row["account_id"], is_active, can_be_disabled, row["failing_since"], row["failing_since"])
+
+
+def _settle(deliveries: dict[str, Row], health: dict[str, _Health], settlement: Settlement, now: datetime) -> dict[str, Any]:
+    """The delivery as it is after the attempt; its subscription's health is brought up to date on the way."""
+    stood = deliveries[settlement.attempt.delivery_id]
+    subscription = health[stood["subscription_id"]]
+    status = _status(DeliveryStatus(stood["status"]), settlement, subscription)
+    if settlement.status is DeliveryStatus.DELIVERED:
+        subscription.failing_since = None
+    elif subscription.failing_since is None:
+        subscription.failing_since = micros(now)
+    if settlement.disable is not None and subscription.can_be_disabled:
+        subscription.disabled_reason = settlement.disable.value
+    is_over = status in (DeliveryStatus.DELIVERED, DeliveryStatus.EXHAUSTED)
+    return {
+        "id": settlement.attempt.delivery_id, "status": status.value, "is_over": is_over, "now": micros(now),
+        "next_attempt_at": micros_or_none(settlement.next_at or now) if status is DeliveryStatus.PENDING else None,
+    }
+
+
+def _status(stood: DeliveryStatus, settlement: Settlement, subscription: _Health) -> DeliveryStatus:
+    if stood in _PUT_ASIDE and settlement.status is not DeliveryStatus.DELIVERED:
+        return stood
+    if settlement.status is DeliveryStatus.PENDING and not subscription.is_active:
+        return DeliveryStatus.HELD
+    return settlement.status
+
+
+async def _insert_attempts(transaction: Transaction, settlements: Sequence[Settlement]) -> None:
+    await transaction.run_each(
+        """INSERT INTO attempts (id, delivery_id, number, started_at, duration_ms, status_code, error, response_body)
+        VALUES (:id, :delivery_id, :number, :started_at, :duration_ms, :status_code, :error, :response_body)""",
+        [attempt_row(settlement.attempt) for settlement in settlements])
+
+
+async def _update_settled(transaction: Transaction, rows: Sequence[Parameters]) -> None:
+    await transaction.run_each(
+        """UPDATE deliveries SET status = :status, next_attempt_at = :next_attempt_at, attempts = attempts + 1, manual = 0, leased = 0,
+        completed_at = CASE WHEN :is_over THEN :now ELSE completed_at END WHERE id = :id""", rows)
+
+
+async def _update_health(transaction: Transaction, health: dict[str, _Health]) -> None:
+    await transaction.run_each(
+        """UPDATE subscriptions SET failing_since = :failing_since, status = CASE WHEN :reason IS NULL THEN status ELSE 'disabled' END,
+        disabled_reason = coalesce(:reason, disabled_reason) WHERE id = :id""",
+        [{"id": key, "failing_since": one.failing_since, "reason": one.disabled_reason} for key, one in health.items()
+         if one.disabled_reason or one.failing_since != one.failing_before])

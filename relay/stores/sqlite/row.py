@@ -1,0 +1,214 @@
+"""Between structs and rows: times, JSON, and one pair of functions for each noun."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from relay.model import (
+    Account,
+    Attempt,
+    Callback,
+    Delivery,
+    DeliveryStatus,
+    DisabledReason,
+    Event,
+    EventType,
+    Image,
+    Key,
+    Note,
+    Scope,
+    Subscription,
+    SubscriptionStatus,
+    Task,
+    TaskError,
+    TaskStatus,
+    Verdict,
+    Via,
+)
+from relay.stores.sqlite.connection import Parameters, Row
+from relay.view import to_json
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_images = msgspec.json.Decoder(tuple[Image, ...])
+_task_error = msgspec.json.Decoder(TaskError)
+_scopes = msgspec.json.Decoder(tuple[Scope, ...])
+_strings = msgspec.json.Decoder(tuple[str, ...])
+_numbers = msgspec.json.Decoder(tuple[float, ...])
+_anything = msgspec.json.Decoder()
+Value = TypeVar("Value")
+
+
+def micros(at: datetime) -> int:
+    """Microseconds since 1970: how a time is stored."""
+    span = at - _EPOCH
+    return (span.days * 86_400 + span.seconds) * 1_000_000 + span.microseconds
+
+
+def micros_or_none(at: datetime | None) -> int | None:
+    return None if at is None else micros(at)
+
+
+def moment(stored: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=stored)
+
+
+def moment_or_none(stored: int | None) -> datetime | None:
+    return None if stored is None else moment(stored)
+
+
+def json_text(value: Any) -> str:  # noqa: ANN401 -- anything that msgspec can encode
+    return to_json(value).decode()
+
+
+def _json_or_none(value: Any) -> str | None:  # noqa: ANN401 -- as above
+    return None if value is None else json_text(value)
+
+
+def _read_or_none(decoder: msgspec.json.Decoder[Value], stored: str | None) -> Value | None:
+    return None if stored is None else decoder.decode(stored)
+
+
+def read_account(row: Row) -> Account:
+    return Account(id=row["id"], name=row["name"], created_at=moment(row["created_at"]))
+
+
+def key_row(key: Key) -> Parameters:
+    return {
+        "id": key.id, "account_id": key.account_id, "name": key.name, "hash": key.hash, "scopes": json_text(key.scopes),
+        "created_at": micros(key.created_at), "revoked_at": micros_or_none(key.revoked_at),
+    }
+
+
+def read_key(row: Row) -> Key:
+    return Key(
+        id=row["id"], account_id=row["account_id"], name=row["name"], hash=row["hash"], scopes=_scopes.decode(row["scopes"]),
+        created_at=moment(row["created_at"]), revoked_at=moment_or_none(row["revoked_at"]),
+    )
+
+
+def task_row(task: Task) -> dict[str, Any]:
+    """Without due_at and leased, which are the store's own."""
+    return {
+        "id": task.id, "account_id": task.account_id, "provider": task.provider, "model": task.model, "prompt": task.prompt,
+        "input": json_text(task.input), "status": task.status.value, "progress": task.progress, "images": json_text(task.images),
+        "error": _json_or_none(task.error), "provider_task_id": task.provider_task_id,
+        "via": task.via.value if task.via else None, "cost": task.cost, "metadata": json_text(task.metadata),
+        "created_at": micros(task.created_at), "submitted_at": micros_or_none(task.submitted_at),
+        "completed_at": micros_or_none(task.completed_at), "accepted": task.accepted, "watched": task.watched,
+        "sends": task.sends, "polls": task.polls, "deadline_at": micros_or_none(task.deadline_at),
+    }
+
+
+def read_task(row: Row) -> Task:
+    return Task(
+        id=row["id"], account_id=row["account_id"], provider=row["provider"], model=row["model"], prompt=row["prompt"],
+        input=_anything.decode(row["input"]), status=TaskStatus(row["status"]), progress=row["progress"],
+        images=_images.decode(row["images"]), error=_read_or_none(_task_error, row["error"]),
+        provider_task_id=row["provider_task_id"], via=Via(row["via"]) if row["via"] else None, cost=row["cost"],
+        metadata=_anything.decode(row["metadata"]), created_at=moment(row["created_at"]),
+        submitted_at=moment_or_none(row["submitted_at"]), completed_at=moment_or_none(row["completed_at"]),
+        accepted=bool(row["accepted"]), watched=bool(row["watched"]), sends=row["sends"], polls=row["polls"],
+        deadline_at=moment_or_none(row["deadline_at"]),
+    )
+
+
+def note_row(note: Note) -> Parameters:
+    return {"task_id": note.task_id, "at": micros(note.at), "kind": note.kind, "detail": note.detail}
+
+
+def read_note(row: Row) -> Note:
+    return Note(task_id=row["task_id"], at=moment(row["at"]), kind=row["kind"], detail=row["detail"])
+
+
+def callback_row(callback: Callback) -> Parameters:
+    return {
+        "id": callback.id, "task_id": callback.task_id, "account_id": callback.account_id, "provider": callback.provider,
+        "verdict": callback.verdict.value, "headers": json_text(callback.headers), "body": callback.body,
+        "received_at": micros(callback.received_at),
+    }
+
+
+def read_callback(row: Row) -> Callback:
+    return Callback(
+        id=row["id"], task_id=row["task_id"], account_id=row["account_id"], provider=row["provider"],
+        verdict=Verdict(row["verdict"]), headers=_anything.decode(row["headers"]), body=row["body"],
+        received_at=moment(row["received_at"]),
+    )
+
+
+def event_row(event: Event) -> Parameters:
+    return {
+        "id": event.id, "account_id": event.account_id, "type": event.type.value, "created_at": micros(event.created_at),
+        "body": event.body, "task_id": event.task_id, "provider": event.provider, "metadata": json_text(event.metadata),
+        "subscription_id": event.subscription_id,
+    }
+
+
+def read_event(row: Row) -> Event:
+    return Event(
+        id=row["id"], account_id=row["account_id"], type=EventType(row["type"]), created_at=moment(row["created_at"]),
+        body=row["body"], task_id=row["task_id"], provider=row["provider"], metadata=_anything.decode(row["metadata"]),
+        subscription_id=row["subscription_id"],
+    )
+
+
+def subscription_row(subscription: Subscription) -> dict[str, Any]:
+    """Without identity, which is the store's own."""
+    row = msgspec.structs.asdict(subscription)
+    for name in ("events", "signatures"):
+        row[name] = json_text(row[name])
+    for name in ("providers", "metadata", "retry_schedule", "template", "allow_cidrs"):
+        row[name] = _json_or_none(row[name])
+    for name in ("previous_secret_until", "failing_since", "deleted_at"):
+        row[name] = micros_or_none(row[name])
+    reason = subscription.disabled_reason
+    return {**row, "status": subscription.status.value, "disabled_reason": reason.value if reason else None,
+            "created_at": micros(subscription.created_at)}
+
+
+def read_subscription(row: Row) -> Subscription:
+    return Subscription(
+        id=row["id"], account_id=row["account_id"], url=row["url"], events=_strings.decode(row["events"]),
+        providers=_read_or_none(_strings, row["providers"]), metadata=_read_or_none(_anything, row["metadata"]),
+        format=row["format"], description=row["description"], sealed_headers=row["sealed_headers"],
+        rate_per_second=row["rate_per_second"], max_concurrent=row["max_concurrent"], ordered=bool(row["ordered"]),
+        retry_schedule=_read_or_none(_numbers, row["retry_schedule"]), signatures=_strings.decode(row["signatures"]),
+        template=_read_or_none(_anything, row["template"]), verify=row["verify"],
+        allow_cidrs=_read_or_none(_strings, row["allow_cidrs"]), sealed_secret=row["sealed_secret"],
+        previous_sealed_secret=row["previous_sealed_secret"], previous_secret_until=moment_or_none(row["previous_secret_until"]),
+        sealed_callback_secret=row["sealed_callback_secret"], task_id=row["task_id"], status=SubscriptionStatus(row["status"]),
+        disabled_reason=DisabledReason(row["disabled_reason"]) if row["disabled_reason"] else None,
+        failing_since=moment_or_none(row["failing_since"]), created_at=moment(row["created_at"]),
+        deleted_at=moment_or_none(row["deleted_at"]),
+    )
+
+
+def delivery_row(delivery: Delivery) -> Parameters:
+    return {
+        "id": delivery.id, "account_id": delivery.account_id, "event_id": delivery.event_id,
+        "event_type": delivery.event_type.value, "subscription_id": delivery.subscription_id, "task_id": delivery.task_id,
+        "status": delivery.status.value, "attempts": delivery.attempts, "manual": delivery.manual,
+        "next_attempt_at": micros_or_none(delivery.next_attempt_at), "created_at": micros(delivery.created_at),
+        "completed_at": micros_or_none(delivery.completed_at),
+    }
+
+
+def read_delivery(row: Row) -> Delivery:
+    return Delivery(
+        id=row["id"], account_id=row["account_id"], event_id=row["event_id"], event_type=EventType(row["event_type"]),
+        subscription_id=row["subscription_id"], task_id=row["task_id"], status=DeliveryStatus(row["status"]),
+        attempts=row["attempts"], manual=bool(row["manual"]), next_attempt_at=moment_or_none(row["next_attempt_at"]),
+        created_at=moment(row["created_at"]), completed_at=moment_or_none(row["completed_at"]),
+    )
+
+
+def attempt_row(attempt: Attempt) -> Parameters:
+    return {**msgspec.structs.asdict(attempt), "started_at": micros(attempt.started_at)}
+
+
+def read_attempt(row: Row) -> Attempt:
+    return Attempt(
+        id=row["id"], delivery_id=row["delivery_id"], number=row["number"], started_at=moment(row["started_at"]),
+        duration_ms=row["duration_ms"], status_code=row["status_code"], error=row["error"], response_body=row["response_body"],
+    )

@@ -1,0 +1,112 @@
+"""The store on SQLite: its parts, gathered."""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import aiosqlite
+
+from relay.bell import Bell
+from relay.errors import StoreError
+from relay.stores.sqlite.account import Accounts
+from relay.stores.sqlite.change import Changes
+from relay.stores.sqlite.claim import Claims
+from relay.stores.sqlite.connection import Readers, connect_writer
+from relay.stores.sqlite.delivery import Deliveries
+from relay.stores.sqlite.dispatch import Dispatch
+from relay.stores.sqlite.event import Events
+from relay.stores.sqlite.figure import Figures
+from relay.stores.sqlite.lock import OwnerLock
+from relay.stores.sqlite.routing import Router
+from relay.stores.sqlite.schema import migrate_owned
+from relay.stores.sqlite.subscription import Subscriptions
+from relay.stores.sqlite.task import Tasks
+from relay.stores.sqlite.transaction import Transaction
+from relay.stores.sqlite.writer import Writer
+from relay.view import Link
+
+
+class SqliteStore:
+    """`relay.ports.store.Store`; what each method promises stands there. Every method belongs to one of the parts."""
+
+    def __init__(self, lock: OwnerLock, readers: Readers, connection: aiosqlite.Connection, *, bell: Bell, link: Link,
+                 new_id: Callable[[str], str], first_wait: float) -> None:
+        self._lock = lock
+        self._readers = readers
+        router = Router(new_id, first_wait)
+        self._writer = writer = Writer(connection, bell, router.forget_all)
+
+        accounts = Accounts(readers, writer)
+        self.add_account, self.account, self.accounts = accounts.add_account, accounts.account, accounts.accounts
+        self.add_key, self.key, self.keys, self.revoke_key = accounts.add_key, accounts.key, accounts.keys, accounts.revoke_key
+
+        tasks = Tasks(readers, writer)
+        self.add_task, self.task, self.task_for_callback, self.tasks = tasks.add_task, tasks.task, tasks.task_for_callback, tasks.tasks
+        self.timeline, self.erase_task, self.callbacks = tasks.timeline, tasks.erase_task, tasks.callbacks
+
+        claims = Claims(readers, writer)
+        self.claim_submissions, self.defer_submission = claims.claim_submissions, claims.defer_submission
+        self.doubtful, self.claim_polls, self.schedule = claims.doubtful, claims.claim_polls, claims.schedule
+        self.apply = Changes(writer, router, link, new_id).apply
+
+        events = Events(readers, writer, router)
+        self.add_event, self.event, self.events = events.add_event, events.event, events.events
+        self.events_since, self.last_event_id = events.events_since, events.last_event_id
+
+        subscriptions = Subscriptions(readers, writer, router)
+        self.add_subscription, self.subscription = subscriptions.add_subscription, subscriptions.subscription
+        self.subscriptions, self.change_subscription = subscriptions.subscriptions, subscriptions.change_subscription
+        self.set_subscription_status = subscriptions.set_subscription_status
+        self.remove_subscription = subscriptions.remove_subscription
+
+        dispatch = Dispatch(writer, router)
+        self.claim_deliveries, self.settle = dispatch.claim_deliveries, dispatch.settle
+        self.release_deliveries = dispatch.release_deliveries
+
+        deliveries = Deliveries(readers, writer, new_id)
+        self.add_delivery, self.retry_delivery = deliveries.add_delivery, deliveries.retry_delivery
+        self.delivery, self.deliveries, self.attempts = deliveries.delivery, deliveries.deliveries, deliveries.attempts
+        self.figures = Figures(readers).figures
+
+    async def recover(self) -> None:
+        await self._writer.write_alone(_free_all)
+
+    async def check(self) -> None:
+        await self._writer.write_alone(_probe)
+
+    async def close(self) -> None:
+        """Commits what waits. Closing twice does nothing."""
+        await self._readers.close()
+        await self._writer.close()
+        self._lock.release()
+
+
+async def open_store(path: Path, *, bell: Bell, link: Link, new_id: Callable[[str], str], first_wait: float = 0.0) -> SqliteStore:
+    """Take the file for this process, bring it up to date and open it. `link` signs the links that stand in event bodies;
+    `first_wait`: seconds before the first attempt of a delivery whose subscription has no schedule of its own.
+    Raises ConfigError (in use, made by a newer version, no such folder), StoreError (not a database, unreadable)."""
+    lock = OwnerLock(path)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(lock.release)
+        await asyncio.to_thread(migrate_owned, path)
+        try:
+            connection = await connect_writer(path)
+            stack.push_async_callback(connection.close)
+            readers = await Readers.open(path)
+        except sqlite3.Error as exc:
+            raise StoreError(f"{path} cannot be opened as a database: {exc}") from exc
+        stack.pop_all()
+    return SqliteStore(lock, readers, connection, bell=bell, link=link, new_id=new_id, first_wait=first_wait)
+
+
+async def _free_all(transaction: Transaction) -> None:
+    """The owner lock is ours: whoever held something is dead."""
+    await transaction.run("UPDATE tasks SET leased = 0 WHERE leased = 1 AND status IN ('submitted', 'processing')", {})
+    await transaction.run("UPDATE deliveries SET leased = 0 WHERE leased = 1", {})
+    transaction.ring("submissions", "polls", "deliveries")
+
+
+async def _probe(transaction: Transaction) -> None:
+    await transaction.run("UPDATE probe SET count = count + 1", {})

@@ -1,0 +1,161 @@
+"""Subscriptions, and what their changes of status make of the deliveries that wait for them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from relay.errors import Conflict
+from relay.model import Subscription, SubscriptionStatus
+from relay.ports.store import Page, SubscriptionFilter
+from relay.stores.sqlite.connection import Readers
+from relay.stores.sqlite.page import FIRST_PAGE, page
+from relay.stores.sqlite.routing import Router
+from relay.stores.sqlite.row import micros, read_subscription, subscription_row
+from relay.stores.sqlite.transaction import Transaction
+from relay.stores.sqlite.writer import Writer
+
+
+class Subscriptions:
+    """The subscriptions' part of the store."""
+
+    def __init__(self, readers: Readers, writer: Writer, router: Router) -> None:
+        self._readers = readers
+        self._writer = writer
+        self._router = router
+
+    async def add_subscription(self, subscription: Subscription, *, identity: str, now: datetime) -> tuple[Subscription, bool]:
+        async def add(transaction: Transaction) -> tuple[Subscription, bool]:
+            known = await _same(transaction, subscription.account_id, identity)
+            self._router.forget(subscription.account_id)
+            if known is None:
+                await insert_subscriptions(transaction, [(subscription, identity)])
+                return subscription, True
+            if known.status is SubscriptionStatus.ACTIVE:
+                return known, False
+            return await _resume(transaction, known, now, keep_held=False), False
+
+        return await self._writer.write_alone(add)
+
+    async def subscription(self, account_id: str, subscription_id: str) -> Subscription | None:
+        row = await self._readers.fetch_one(
+            "SELECT * FROM subscriptions WHERE id = :id AND account_id = :account_id AND deleted_at IS NULL",
+            {"id": subscription_id, "account_id": account_id})
+        return None if row is None else read_subscription(row)
+
+    async def subscriptions(self, account_id: str, which: SubscriptionFilter, *, limit: int, cursor: str | None = None) -> Page:
+        parameters = {"account_id": account_id, "task_id": which.task_id, "url": which.url, "cursor": cursor or FIRST_PAGE,
+                      "limit": limit + 1}
+        if which.task_id is not None:
+            rows = await self._readers.fetch(
+                """SELECT * FROM subscriptions WHERE task_id = :task_id AND account_id = :account_id AND deleted_at IS NULL
+                AND id < :cursor AND (:url IS NULL OR url = :url) ORDER BY id DESC LIMIT :limit""", parameters)
+        else:
+            rows = await self._readers.fetch(
+                """SELECT * FROM subscriptions WHERE account_id = :account_id AND task_id IS NULL AND deleted_at IS NULL
+                AND id < :cursor AND (:url IS NULL OR url = :url) ORDER BY id DESC LIMIT :limit""", parameters)
+        return page(rows, limit, read_subscription)
+
+    async def change_subscription(self, subscription: Subscription, *, identity: str) -> bool:
+        async def change(transaction: Transaction) -> bool:
+            same = await _same(transaction, subscription.account_id, identity)
+            if same is not None and same.id != subscription.id:
+                raise Conflict(f"{same.id} is the same subscription already")
+            self._router.forget(subscription.account_id)
+            rows = await transaction.fetch(
+                """UPDATE subscriptions SET url = :url, events = :events, providers = :providers, metadata = :metadata,
+                format = :format, description = :description, sealed_headers = :sealed_headers,
+                rate_per_second = :rate_per_second, max_concurrent = :max_concurrent, ordered = :ordered,
+                retry_schedule = :retry_schedule, signatures = :signatures, template = :template, verify = :verify,
+                allow_cidrs = :allow_cidrs, sealed_secret = :sealed_secret, previous_sealed_secret = :previous_sealed_secret,
+                previous_secret_until = :previous_secret_until, sealed_callback_secret = :sealed_callback_secret,
+                identity = CASE WHEN task_id IS NULL THEN :identity END
+                WHERE id = :id AND account_id = :account_id AND deleted_at IS NULL RETURNING id""",
+                {**subscription_row(subscription), "identity": identity})
+            return bool(rows)
+
+        return await self._writer.write_alone(change)
+
+    async def set_subscription_status(self, account_id: str, subscription_id: str, status: SubscriptionStatus, *,
+                                      now: datetime, keep_held: bool = False) -> Subscription | None:
+        async def change(transaction: Transaction) -> Subscription | None:
+            subscription = await find_subscription(transaction, account_id, subscription_id)
+            if subscription is None:
+                return None
+            self._router.forget(account_id)
+            if status is SubscriptionStatus.ACTIVE:
+                return await _resume(transaction, subscription, now, keep_held=keep_held)
+            return await _pause(transaction, subscription)
+
+        return await self._writer.write_alone(change)
+
+    async def remove_subscription(self, account_id: str, subscription_id: str, *, now: datetime) -> bool:
+        async def remove(transaction: Transaction) -> bool:
+            parameters = {"id": subscription_id, "account_id": account_id, "now": micros(now)}
+            rows = await transaction.fetch(
+                """UPDATE subscriptions SET deleted_at = coalesce(deleted_at, :now) WHERE id = :id AND account_id = :account_id
+                RETURNING id""", parameters)
+            if rows:
+                self._router.forget(account_id)
+                await transaction.run(
+                    """UPDATE deliveries SET status = 'cancelled', next_attempt_at = NULL, completed_at = :now
+                    WHERE subscription_id = :id AND status IN ('pending', 'held')""", parameters)
+            return bool(rows)
+
+        return await self._writer.write_alone(remove)
+
+
+async def find_subscription(transaction: Transaction, account_id: str, subscription_id: str) -> Subscription | None:
+    """One that is not deleted."""
+    row = await transaction.fetch_one(
+        "SELECT * FROM subscriptions WHERE id = :id AND account_id = :account_id AND deleted_at IS NULL",
+        {"id": subscription_id, "account_id": account_id})
+    return None if row is None else read_subscription(row)
+
+
+async def hold_pending(transaction: Transaction, subscription_id: str) -> None:
+    """Its subscription is not active any more. An attempt under way goes on; what it makes of it is decided at its end."""
+    await transaction.run(
+        "UPDATE deliveries SET status = 'held', next_attempt_at = NULL WHERE subscription_id = :id AND status = 'pending'",
+        {"id": subscription_id})
+
+
+async def insert_subscriptions(transaction: Transaction, given: Sequence[tuple[Subscription, str | None]]) -> None:
+    """Each with its identity; a task's own has none."""
+    rows: list[dict[str, Any]] = [{**subscription_row(one), "identity": identity} for one, identity in given]
+    await transaction.run_each(
+        """INSERT INTO subscriptions (id, account_id, url, events, providers, metadata, format, description, sealed_headers,
+        rate_per_second, max_concurrent, ordered, retry_schedule, signatures, template, verify, allow_cidrs, sealed_secret,
+        previous_sealed_secret, previous_secret_until, sealed_callback_secret, task_id, status, disabled_reason, failing_since,
+        created_at, deleted_at, identity)
+        VALUES (:id, :account_id, :url, :events, :providers, :metadata, :format, :description, :sealed_headers,
+        :rate_per_second, :max_concurrent, :ordered, :retry_schedule, :signatures, :template, :verify, :allow_cidrs, :sealed_secret,
+        :previous_sealed_secret, :previous_secret_until, :sealed_callback_secret, :task_id, :status, :disabled_reason,
+        :failing_since, :created_at, :deleted_at, :identity)""", rows)
+
+
+async def _same(transaction: Transaction, account_id: str, identity: str) -> Subscription | None:
+    row = await transaction.fetch_one(
+        "SELECT * FROM subscriptions WHERE account_id = :account_id AND identity = :identity AND deleted_at IS NULL",
+        {"account_id": account_id, "identity": identity})
+    return None if row is None else read_subscription(row)
+
+
+async def _pause(transaction: Transaction, subscription: Subscription) -> Subscription:
+    await transaction.run(
+        "UPDATE subscriptions SET status = 'paused', disabled_reason = NULL WHERE id = :id", {"id": subscription.id})
+    await hold_pending(transaction, subscription.id)
+    return msgspec.structs.replace(subscription, status=SubscriptionStatus.PAUSED, disabled_reason=None)
+
+
+async def _resume(transaction: Transaction, subscription: Subscription, now: datetime, *, keep_held: bool) -> Subscription:
+    parameters = {"id": subscription.id, "now": micros(now)}
+    await transaction.run(
+        "UPDATE subscriptions SET status = 'active', disabled_reason = NULL, failing_since = NULL WHERE id = :id", parameters)
+    if not keep_held:  # all due at the same moment: claimed in the order of recording
+        await transaction.run(
+            "UPDATE deliveries SET status = 'pending', next_attempt_at = :now WHERE subscription_id = :id AND status = 'held'",
+            parameters)
+        transaction.ring("deliveries")
+    return msgspec.structs.replace(subscription, status=SubscriptionStatus.ACTIVE, disabled_reason=None, failing_since=None)

@@ -1,0 +1,212 @@
+"""The one writer: whatever waits at the same moment shares one transaction, and so one wait for the disk (group commit).
+
+A caller puts an item into the queue together with the function that handles items of its kind, and awaits the outcome. The
+writer takes all that waits, lets each kind's function handle its items in order of arrival, commits, and only then tells the
+callers and rings. Among callers that wait at the same moment no order is promised, so kinds may be handled one after another.
+
+One caller's fault never fails another's change. A function gives a RequestError as the outcome of the item that deserves it,
+having written nothing for it. Any other failure rolls the transaction back, and each item is tried in a transaction of its
+own; unless the file itself is at fault (full, locked, broken), when all of them fail at once.
+
+A caller who is cancelled while it waits is dropped if its turn has not come. Otherwise its change stands; what it took for
+itself and can no longer hold (a claim) is given back by its `undo`.
+
+If the writer's task dies, everything that waits and every later call raises StoreError: nothing hangs.
+"""
+
+import asyncio
+import sqlite3
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, TypeVar
+
+import aiosqlite
+from msgspec import Struct
+
+from relay.bell import Bell
+from relay.errors import RequestError, StoreError
+from relay.stores.sqlite.transaction import Transaction
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+Work = Callable[[Transaction, Sequence[Item]], Awaitable[Sequence[Result | RequestError]]]
+"""Handles all items of one kind: one outcome for each, in the same order."""
+
+Single = Callable[[Transaction], Awaitable[Result]]
+"""A change that is made by itself. It may raise RequestError, as long as it has written nothing."""
+
+_LARGEST_BATCH: Final = 256
+_FILE_FAULTS: Final = frozenset({
+    sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_NOTADB,
+})
+
+
+class _Waiting(Struct, eq=False):
+    """A caller's place in the queue."""
+
+    work: Work[Any, Any]
+    item: Any
+    future: asyncio.Future[Any]
+    undo: Callable[[Any], Single[None]] | None = None
+
+
+class Writer:
+    """Owns the writing connection. `forget` is called after a rollback: what was learnt inside the transaction is not true."""
+
+    def __init__(self, connection: aiosqlite.Connection, bell: Bell, forget: Callable[[], None]) -> None:
+        self._connection = connection
+        self._bell = bell
+        self._forget = forget
+        self._queue: deque[_Waiting] = deque()
+        self._wake = asyncio.Event()
+        self._is_closing = False
+        self._task = asyncio.create_task(self._run(), name="sqlite writer")
+
+    async def write(self, work: Work[Item, Result], item: Item, *, undo: Callable[[Result], Single[None]] | None = None) -> Result:
+        """The outcome of `item`, after the commit. Raises StoreError, and whatever RequestError `work` gives."""
+        if self._is_closing or self._task.done():
+            raise StoreError("the store is closed" if self._is_closing else "the store's writer has stopped")
+        waiting = _Waiting(work, item, asyncio.get_running_loop().create_future(), undo)
+        self._queue.append(waiting)
+        self._wake.set()
+        try:
+            result: Result = await waiting.future
+        except asyncio.CancelledError:
+            self._give_back(waiting)
+            raise
+        return result
+
+    async def write_alone(self, single: Single[Result], *, undo: Callable[[Result], Single[None]] | None = None) -> Result:
+        """The same for a change that does not profit from being made together with others of its kind."""
+        return await self.write(_one_by_one, single, undo=undo)
+
+    async def close(self) -> None:
+        """Commit what waits, then close the connection."""
+        self._is_closing = True
+        self._wake.set()
+        await asyncio.wait([self._task])
+        await self._connection.close()
+
+    async def _run(self) -> None:
+        try:
+            while not (self._is_closing and not self._queue):
+                await self._wake.wait()
+                self._wake.clear()
+                while batch := self._take():
+                    await self._record(batch)
+        finally:
+            for waiting in self._queue:
+                _fail(waiting, None)
+            self._queue.clear()
+
+    def _take(self) -> list[_Waiting]:
+        """The next batch, without those whose callers are gone; empty only if nobody waits."""
+        batch: list[_Waiting] = []
+        while self._queue and len(batch) < _LARGEST_BATCH:
+            waiting = self._queue.popleft()
+            if not waiting.future.cancelled():
+                batch.append(waiting)
+        return batch
+
+    async def _record(self, batch: list[_Waiting]) -> None:
+        """Commit the batch and tell its callers; if it fails, find whose fault it was."""
+        try:
+            outcomes, topics = await self._commit(batch)
+        except Exception as exc:  # noqa: BLE001 -- whatever it was, the callers are told, and the writer lives on
+            await self._after_failure(batch, exc)
+            return
+        except BaseException:
+            self._queue.extendleft(reversed(batch))  # the writer is being stopped: they fail with all that waits
+            raise
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            self._tell(waiting, outcome)
+        for topic in topics:
+            self._bell.ring(topic)
+
+    async def _after_failure(self, batch: list[_Waiting], exc: Exception) -> None:
+        if len(batch) == 1 or _is_fault_of_file(exc):
+            for waiting in batch:
+                _fail(waiting, exc)
+            return
+        for index, waiting in enumerate(batch):
+            try:
+                await self._record([waiting])
+            except BaseException:
+                self._queue.extend(batch[index + 1:])
+                raise
+
+    async def _commit(self, batch: list[_Waiting]) -> tuple[list[Any], list[str]]:
+        transaction = Transaction(self._connection)
+        try:
+            await self._connection.execute_fetchall("BEGIN IMMEDIATE")
+            outcomes = await _handle(transaction, batch)
+            await self._connection.execute_fetchall("COMMIT")
+        except BaseException:
+            self._forget()
+            await asyncio.shield(self._roll_back())
+            raise
+        return outcomes, transaction.topics
+
+    async def _roll_back(self) -> None:
+        """Unconditional: a BEGIN that was cancelled may still be on its way to the connection's thread."""
+        try:
+            await self._connection.execute_fetchall("ROLLBACK")
+        except sqlite3.OperationalError:
+            return  # SQLite has rolled back by itself, or the transaction never began
+
+    def _tell(self, waiting: _Waiting, outcome: Any) -> None:  # noqa: ANN401 -- as various as the kinds of work
+        if waiting.future.cancelled():
+            self._undo(waiting, outcome)
+        elif isinstance(outcome, RequestError):
+            waiting.future.set_exception(outcome)
+        else:
+            waiting.future.set_result(outcome)
+
+    def _give_back(self, waiting: _Waiting) -> None:
+        """Its caller was cancelled after the outcome had come, before taking it."""
+        future = waiting.future
+        if future.done() and not future.cancelled() and future.exception() is None:
+            self._undo(waiting, future.result())
+
+    def _undo(self, waiting: _Waiting, outcome: Any) -> None:  # noqa: ANN401 -- as above
+        if waiting.undo is not None and not isinstance(outcome, RequestError):
+            self._queue.append(_Waiting(_one_by_one, waiting.undo(outcome), asyncio.get_running_loop().create_future()))
+            self._wake.set()
+
+
+async def _handle(transaction: Transaction, batch: list[_Waiting]) -> list[Any]:
+    """The outcomes of the batch, in its order; kinds in the order of their first item."""
+    kinds: dict[Work[Any, Any], list[int]] = {}
+    for index, waiting in enumerate(batch):
+        kinds.setdefault(waiting.work, []).append(index)
+    outcomes: list[Any] = [None] * len(batch)
+    for work, indexes in kinds.items():
+        results = await work(transaction, [batch[index].item for index in indexes])
+        for index, result in zip(indexes, results, strict=True):
+            outcomes[index] = result
+    return outcomes
+
+
+async def _one_by_one(transaction: Transaction, singles: Sequence[Single[Result]]) -> list[Result | RequestError]:
+    return [await _outcome(transaction, single) for single in singles]
+
+
+async def _outcome(transaction: Transaction, single: Single[Result]) -> Result | RequestError:
+    try:
+        return await single(transaction)
+    except RequestError as exc:
+        return exc
+
+
+def _fail(waiting: _Waiting, cause: Exception | None) -> None:
+    if waiting.future.done():
+        return
+    error = StoreError(f"the database cannot take this: {cause}" if cause else "the store's writer has stopped")
+    error.__cause__ = cause
+    waiting.future.set_exception(error)
+
+
+def _is_fault_of_file(exc: Exception) -> bool:
+    return isinstance(exc, sqlite3.Error) and getattr(exc, "sqlite_errorcode", 0) & 0xFF in _FILE_FAULTS

@@ -1,0 +1,87 @@
+"""What happens to every request, around the routes: a request id, security headers, one log line, two figures.
+
+The log line shows the path with capabilities masked, decoded and quoted anew so that neither an escape nor a line break gets past
+the mask, and of the query only what cannot be a secret.
+"""
+
+import logging
+import re
+import time
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import parse_qsl, quote, urlencode
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from relay.ports import Meter
+
+_log = logging.getLogger("relay.access")
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_CAPABILITY: Final = re.compile(r"^(/callbacks/[^/]*/).+", re.DOTALL)
+_SHOWN: Final = frozenset({"limit", "cursor", "status", "provider", "model", "type", "types", "task_id", "subscription_id", "event_type",
+                           "verdict", "since", "created_after", "created_before", "wait", "last_event_id"})
+_SECURITY: Final = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "cache-control": "no-store",
+}
+_QUIET: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+_CLOSED_BY_CLIENT: Final = 499
+
+
+class Journal:
+    """Outermost middleware of the site."""
+
+    def __init__(self, app: ASGIApp, *, meter: Meter, new_id: Callable[[str], str]) -> None:
+        self._app = app
+        self._meter = meter
+        self._new_id = new_id
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request_id = self._request_id(scope)
+        status = _CLOSED_BY_CLIENT
+
+        async def dressed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                _dress(MutableHeaders(scope=message), request_id)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, dressed)
+        finally:
+            self._record(scope, status, request_id, time.perf_counter() - started)
+
+    def _request_id(self, scope: Scope) -> str:
+        given = Headers(scope=scope).get("x-request-id", "")
+        return given if _REQUEST_ID.fullmatch(given) else self._new_id("req")
+
+    def _record(self, scope: Scope, status: int, request_id: str, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", None) or "unmatched"
+        self._meter.count("relay_http_requests_total", route=route, status=str(status))
+        self._meter.observe("relay_http_request_seconds", seconds, route=route)
+        level = logging.DEBUG if route in _QUIET else logging.INFO
+        figures = {"ms": round(seconds * 1000, 1), "request_id": request_id}
+        _log.log(level, "%s %s %d", scope["method"], masked(scope), status, extra=figures)
+
+
+def _dress(headers: MutableHeaders, request_id: str) -> None:
+    headers["x-request-id"] = request_id
+    for name, value in _SECURITY.items():
+        headers.setdefault(name, value)
+
+
+def masked(scope: Scope) -> str:
+    """The path and query of a request, fit for a log."""
+    path = quote(_CAPABILITY.sub(r"\1***", scope["path"]), safe="/:*~")
+    query = parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
+    shown = [(name, value if name in _SHOWN else "***") for name, value in query]
+    return f"{path}?{urlencode(shown, safe='*')}" if shown else path

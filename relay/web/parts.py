@@ -1,0 +1,38 @@
+"""What the HTTP side needs of the others, in one bundle: every handler gets it with its call."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+
+from msgspec import Struct
+
+from relay.bell import Bell
+from relay.net.guard import Policy
+from relay.ports import Archive, Gate, Meter, Provider, Store, Tasks
+from relay.signing import Seal
+from relay.vault import Vault
+from relay.view import Link
+
+
+class Web(Struct, frozen=True, kw_only=True):
+    """`public_url`: base of absolute links, without a slash at its end. `workers_alive`: why not all is well, in words; empty
+    when it is. `render_metrics`: body and content type, or None where nobody counts. `stopping` is set when the process
+    stops: streams and held answers end then."""
+
+    store: Store
+    tasks: Tasks
+    gate: Gate
+    providers: Mapping[str, Provider]
+    archive: Archive
+    bell: Bell
+    vault: Vault
+    link: Link
+    image_seal: Seal
+    policy: Policy
+    clock: Callable[[], datetime]
+    new_id: Callable[[str], str]
+    meter: Meter
+    public_url: str
+    stopping: asyncio.Event
+    workers_alive: Callable[[], list[str]] = list
+    render_metrics: Callable[[], Awaitable[tuple[bytes, str]]] | None = None

@@ -1,0 +1,13 @@
+// Reads {"secret", "body", "headers"} objects, one a line, and prints for each whether the library takes it.
+const { Webhook } = require('standardwebhooks');
+const lines = require('readline').createInterface({ input: process.stdin });
+
+lines.on('line', (line) => {
+  const { secret, body, headers } = JSON.parse(line);
+  try {
+    new Webhook(secret).verify(body, headers);
+    console.log('verified');
+  } catch (error) {
+    console.log(error.message);
+  }
+});

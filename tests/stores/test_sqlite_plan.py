@@ -1,0 +1,175 @@
+"""How SQLite finds its rows: from an index each time, and for what runs often from one that holds only what is not finished."""
+
+import asyncio
+import re
+import sqlite3
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay.bell import Bell
+from relay.model import Delivery, DeliveryStatus, EventType, SubscriptionStatus
+from relay.ports.provider import Limits, Rate
+from relay.ports.store import (
+    CallbackFilter,
+    DeliveryFilter,
+    EventFilter,
+    Idempotency,
+    SubscriptionFilter,
+    TaskFilter,
+)
+from relay.stores.sqlite import SqliteStore, open_store
+from relay.stores.sqlite.connection import Parameters, Readers, Row
+from relay.stores.sqlite.transaction import Transaction
+from tests.stores.making import NOW, Ids, Shelf, link
+
+pytestmark = pytest.mark.anyio
+
+Statement = tuple[str, Parameters]
+Use = Callable[[Shelf], Awaitable[Any]]
+
+_ACCOUNT = "acc_1"
+_LIMITS = Limits(max_concurrent=24, rate=Rate(20, 10.0))
+
+_DELIVERY = Delivery(id="dlv_1", account_id=_ACCOUNT, event_id="evt_1", event_type=EventType.PING, subscription_id="sub_1",
+                     status=DeliveryStatus.PENDING, next_attempt_at=NOW, created_at=NOW)
+
+_USES: dict[str, tuple[Use, set[str]]] = {
+    "claim_submissions": (lambda shelf: shelf.send(limits=_LIMITS), {"tasks_queued", "tasks_queued_due", "tasks_running", "tasks_sent"}),
+    "claim_polls": (lambda shelf: shelf.polls(), {"tasks_polled"}),
+    "doubtful": (lambda shelf: shelf.store.doubtful("kie"), {"tasks_doubtful"}),
+    "claim_deliveries": (lambda shelf: shelf.claim_jobs(full=("sub_1",)), {"deliveries_due"}),
+    "recover": (lambda shelf: shelf.store.recover(), {"tasks_running", "deliveries_leased"}),
+    "figures": (lambda shelf: shelf.store.figures(now=NOW),
+                {"tasks_queued_due", "tasks_running", "deliveries_pending", "deliveries_due"}),
+    "key": (lambda shelf: shelf.store.key("hash"), {"keys_in_force"}),
+    "keys": (lambda shelf: shelf.store.keys(_ACCOUNT, limit=9, cursor="key_1"), {"keys_listed"}),
+    "account": (lambda shelf: shelf.store.account("default"), set()),
+    "accounts": (lambda shelf: shelf.store.accounts(limit=9), set()),
+    "task": (lambda shelf: shelf.store.task(_ACCOUNT, "task_1"), set()),
+    "task_for_callback": (lambda shelf: shelf.store.task_for_callback("task_1"), set()),
+    "tasks": (lambda shelf: shelf.store.tasks(_ACCOUNT, TaskFilter(metadata={"a": "b"}), limit=9, cursor="task_1"), {"tasks_listed"}),
+    "timeline": (lambda shelf: shelf.store.timeline(shelf.account_id, "task_500"),
+                 {"notes_of_task", "callbacks_of_task", "events_of_task", "deliveries_of_task", "attempts_of_delivery"}),
+    "add_task again": (lambda shelf: shelf.add_task(id="task_x", idempotency=Idempotency(key="k", fingerprint="f")), set()),
+    "erase_task": (lambda shelf: shelf.store.erase_task(shelf.account_id, "task_500", now=NOW),
+                   {"callbacks_of_task", "events_of_task", "deliveries_of_task", "attempts_of_delivery"}),
+    "defer_submission": (lambda shelf: shelf.store.defer_submission("task_1", until=NOW, note=None), set()),
+    "schedule": (lambda shelf: shelf.store.schedule("task_1", at=NOW, polled=True), set()),
+    "callbacks": (lambda shelf: shelf.store.callbacks(_ACCOUNT, CallbackFilter(), limit=9, cursor="cbk_1"), {"callbacks_listed"}),
+    "callbacks of a task": (lambda shelf: shelf.store.callbacks(_ACCOUNT, CallbackFilter(task_id="task_1"), limit=9),
+                            {"callbacks_of_task"}),
+    "event": (lambda shelf: shelf.store.event(_ACCOUNT, "evt_1"), set()),
+    "events": (lambda shelf: shelf.store.events(_ACCOUNT, EventFilter(), limit=9, cursor="evt_1"), {"events_listed"}),
+    "events of a task": (lambda shelf: shelf.store.events(_ACCOUNT, EventFilter(task_id="task_1"), limit=9), {"events_of_task"}),
+    "events_since": (lambda shelf: shelf.store.events_since(_ACCOUNT, "evt_1", limit=9), {"events_listed"}),
+    "last_event_id": (lambda shelf: shelf.store.last_event_id(_ACCOUNT), {"events_listed"}),
+    "apply": (lambda shelf: shelf.finish(shelf.task(id="task_500")), {"subscriptions_standing", "subscriptions_of_task"}),
+    "add_subscription": (lambda shelf: shelf.store.add_subscription(shelf.subscription(), identity="i", now=NOW),
+                         {"subscriptions_identity"}),
+    "subscription": (lambda shelf: shelf.store.subscription(_ACCOUNT, "sub_1"), set()),
+    "subscriptions": (lambda shelf: shelf.store.subscriptions(_ACCOUNT, SubscriptionFilter(), limit=9), {"subscriptions_standing"}),
+    "subscriptions of a task": (lambda shelf: shelf.store.subscriptions(_ACCOUNT, SubscriptionFilter(task_id="t"), limit=9),
+                                {"subscriptions_of_task"}),
+    "pause": (lambda shelf: shelf.store.set_subscription_status(shelf.account_id, "sub_500", SubscriptionStatus.PAUSED, now=NOW),
+              {"deliveries_pending"}),
+    "resume": (lambda shelf: shelf.store.set_subscription_status(shelf.account_id, "sub_500", SubscriptionStatus.ACTIVE, now=NOW),
+               {"deliveries_held"}),
+    "remove_subscription": (lambda shelf: shelf.store.remove_subscription(shelf.account_id, "sub_500", now=NOW),
+                            {"deliveries_of_subscription"}),
+    "settle": (lambda shelf: shelf.settle(_DELIVERY), set()),
+    "release_deliveries": (lambda shelf: shelf.store.release_deliveries(["dlv_1"]), set()),
+    "add_delivery": (lambda shelf: shelf.store.add_delivery(_ACCOUNT, "evt_1", "sub_1", now=NOW), set()),
+    "retry_delivery": (lambda shelf: shelf.store.retry_delivery(_ACCOUNT, "dlv_1", now=NOW), set()),
+    "delivery": (lambda shelf: shelf.store.delivery(_ACCOUNT, "dlv_1"), set()),
+    "deliveries": (lambda shelf: shelf.store.deliveries(_ACCOUNT, DeliveryFilter(since=NOW), limit=9, cursor="d"), {"deliveries_listed"}),
+    "deliveries of a subscription": (lambda shelf: shelf.store.deliveries(_ACCOUNT, DeliveryFilter(subscription_id="s"), limit=9),
+                                     {"deliveries_of_subscription"}),
+    "deliveries of a task": (lambda shelf: shelf.store.deliveries(_ACCOUNT, DeliveryFilter(task_id="t"), limit=9), {"deliveries_of_task"}),
+    "attempts": (lambda shelf: shelf.store.attempts(_ACCOUNT, "dlv_1"), {"attempts_of_delivery"}),
+}
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[Statement]:
+    """Every statement that the store runs from now on."""
+    seen: list[Statement] = []
+    fetch_in, fetch, run = Transaction.fetch, Readers.fetch, Transaction.run
+
+    async def in_transaction(self: Transaction, sql: str, parameters: Parameters) -> list[Row]:
+        seen.append((sql, parameters))
+        return await fetch_in(self, sql, parameters)
+
+    async def by_reader(self: Readers, sql: str, parameters: Parameters) -> list[Row]:
+        seen.append((sql, parameters))
+        return await fetch(self, sql, parameters)
+
+    async def alone(self: Transaction, sql: str, parameters: Parameters) -> None:
+        seen.append((sql, parameters))
+        await run(self, sql, parameters)
+
+    monkeypatch.setattr(Transaction, "fetch", in_transaction)
+    monkeypatch.setattr(Transaction, "run", alone)
+    monkeypatch.setattr(Readers, "fetch", by_reader)
+    return seen
+
+
+@pytest.fixture
+async def shelf(tmp_path: Path) -> Any:
+    store: SqliteStore = await open_store(tmp_path / "relay.db", bell=Bell(), link=link, new_id=Ids())
+    shelf = Shelf(store)
+    await shelf.add_account("default")
+    await shelf.subscribe(id="sub_500")
+    await shelf.add_task()
+    await shelf.add_open_task(id="task_500")
+    yield shelf
+    await store.close()
+
+
+@pytest.mark.parametrize("name", _USES)
+async def test_rows_are_found_by_index(name: str, shelf: Shelf, statements: list[Statement], tmp_path: Path) -> None:
+    use, expected = _USES[name]
+    await use(shelf)
+    with closing(sqlite3.connect(tmp_path / "relay.db")) as connection:
+        steps = [step for sql, parameters in statements for step in plan(connection, sql, parameters)]
+    tables = [step for step in steps if re.match(r"(SCAN|SEARCH) (?!wanted|given|json_each|CONSTANT)", step)]
+    assert tables
+    assert [step for step in tables if step.startswith("SCAN") and not is_partial(step)] == []
+    assert expected <= {found[1] for step in steps if (found := re.search(r"INDEX (\w+)", step))}
+
+
+def plan(connection: sqlite3.Connection, sql: str, parameters: Parameters) -> list[str]:
+    return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)]
+
+
+def is_partial(step: str) -> bool:
+    """A walk over an index that holds only what is not finished; or over accounts and the one probe, which are few."""
+    return bool(re.search(r"INDEX (tasks_queued_due|tasks_running|deliveries_due|deliveries_pending)|SCAN (probe|accounts)", step))
+
+
+@pytest.mark.parametrize("name", ["claim_polls", "claim_deliveries", "events", "events_since", "tasks", "deliveries", "claim_submissions"])
+async def test_what_is_read_in_order_is_not_sorted(name: str, shelf: Shelf, statements: list[Statement], tmp_path: Path) -> None:
+    await _USES[name][0](shelf)
+    with closing(sqlite3.connect(tmp_path / "relay.db")) as connection:
+        steps = [step for sql, parameters in statements for step in plan(connection, sql, parameters)]
+    assert [step for step in steps if "TEMP B-TREE" in step] == []
+
+
+async def test_a_thousand_subscriptions_are_read_once_and_not_for_every_change(shelf: Shelf, statements: list[Statement]) -> None:
+    await asyncio.gather(*(shelf.subscribe(events=("task.failed",)) for _ in range(1_000)))
+    tasks = [await shelf.add_open_task() for _ in range(5)]
+    statements.clear()
+    for task in tasks:
+        await shelf.finish(task)
+    assert len([sql for sql, _ in statements if "FROM subscriptions WHERE account_id" in sql]) == 1
+    assert len(statements) <= 3 * len(tasks)
+
+
+async def test_a_change_of_a_subscription_makes_the_store_read_them_again(shelf: Shelf, statements: list[Statement]) -> None:
+    for _ in range(3):
+        await shelf.subscribe()
+        await shelf.finish(await shelf.add_open_task())
+    assert len([sql for sql, _ in statements if "FROM subscriptions WHERE account_id = :account_id AND task_id" in sql]) == 3

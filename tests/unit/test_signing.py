@@ -1,0 +1,121 @@
+"""Signatures and capabilities."""
+
+import base64
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+from relay.signing import Seal, derive_key, new_webhook_secret, read_webhook_secret, webhook_signature
+
+OLD, NEW = "o" * 32, "n" * 32
+values = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=40)
+
+
+def test_a_signature_is_the_one_of_the_specification() -> None:
+    """The example in the specification's own libraries."""
+    key = read_webhook_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    signature = webhook_signature([key], "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
+    assert signature == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=200).map(base64.b64encode))
+def test_the_public_library_verifies_every_signature(body: bytes) -> None:
+    secret, timestamp = new_webhook_secret(), int(datetime.now(UTC).timestamp())
+    headers = {"webhook-id": "evt_1", "webhook-timestamp": str(timestamp),
+               "webhook-signature": webhook_signature([read_webhook_secret(secret)], "evt_1", timestamp, body)}
+    Webhook(secret).verify(body, headers, json_parse=False)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(secret).verify(body + b" ", headers, json_parse=False)
+
+
+def test_while_a_secret_rotates_both_verify() -> None:
+    old, new, timestamp = new_webhook_secret(), new_webhook_secret(), int(datetime.now(UTC).timestamp())
+    keys = [read_webhook_secret(new), read_webhook_secret(old)]
+    headers = {"webhook-id": "evt_1", "webhook-timestamp": str(timestamp), "webhook-signature": webhook_signature(keys, "evt_1",
+    timestamp, b"{}")}
+    for secret in (old, new):
+        Webhook(secret).verify(b"{}", headers)
+
+
+def test_a_new_secret_holds_32_bytes_in_the_standard_alphabet() -> None:
+    secrets = {new_webhook_secret() for _ in range(100)}
+    assert len(secrets) == 100
+    assert {len(read_webhook_secret(secret)) for secret in secrets} == {32}
+    assert not any(set(secret.removeprefix("whsec_")) & set("-_") for secret in secrets)
+
+
+@pytest.mark.parametrize("size", [24, 64])
+def test_a_secret_of_24_to_64_bytes_is_taken(size: int) -> None:
+    assert read_webhook_secret("whsec_" + base64.b64encode(b"k" * size).decode()) == b"k" * size
+
+
+@pytest.mark.parametrize(("secret", "words"), [
+    ("", "begin with whsec_"), ("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "begin with whsec_"), ("whsec_", "24 to 64 bytes"),
+    ("whsec_" + base64.b64encode(b"k" * 23).decode(), "not 23"), ("whsec_" + base64.b64encode(b"k" * 65).decode(), "not 65"),
+    ("whsec_" + base64.urlsafe_b64encode(b"\xff" * 32).decode(), "standard base64"), ("whsec_ü" * 10, "standard base64"),
+    ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS", "standard base64"), ("whsec_MfKQ 9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "standard base64"),
+])
+def test_a_secret_of_another_shape_is_refused_in_words(secret: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        read_webhook_secret(secret)
+
+
+@settings(deadline=None)
+@given(values)
+def test_a_seal_reads_what_it_signed(value: str) -> None:
+    seal = Seal([NEW], "callbacks")
+    assert seal.read(seal.sign(value)) == value
+
+
+@settings(deadline=None)
+@given(st.text(max_size=80))
+def test_a_seal_takes_nothing_else(token: str) -> None:
+    assert Seal([NEW], "callbacks").read(token) is None
+
+
+def test_a_seal_does_not_take_a_token_for_another_value() -> None:
+    seal = Seal([NEW], "callbacks")
+    signature = seal.sign("task_1").rpartition(".")[2]
+    assert seal.read(f"task_2.{signature}") is None
+
+
+def test_a_seal_does_not_take_a_token_of_another_purpose_or_key() -> None:
+    token = Seal([NEW], "callbacks").sign("task_1")
+    assert Seal([NEW], "images").read(token) is None
+    assert Seal([OLD], "callbacks").read(token) is None
+
+
+def test_the_newest_key_signs_and_all_verify() -> None:
+    both = Seal([NEW, OLD], "callbacks")
+    assert both.read(Seal([OLD], "callbacks").sign("task_1")) == "task_1"
+    assert Seal([NEW], "callbacks").read(both.sign("task_1")) == "task_1"
+
+
+def test_a_token_fits_into_a_path_segment() -> None:
+    token = Seal([NEW], "callbacks").sign("task_01jb")
+    assert set(token) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
+
+
+def test_a_value_has_a_secret_under_each_key_newest_first() -> None:
+    new, old = Seal([NEW, OLD], "callbacks").secrets_for("task_1")
+    assert [new] == Seal([NEW], "callbacks").secrets_for("task_1")
+    assert [old] == Seal([OLD], "callbacks").secrets_for("task_1")
+    assert new != Seal([NEW], "callbacks").secrets_for("task_2")[0]
+    assert new not in Seal([NEW], "callbacks").sign("task_1")
+
+
+def test_keys_of_two_purposes_have_nothing_in_common() -> None:
+    assert derive_key(NEW, "vault") != derive_key(NEW, "callbacks")
+    assert len(derive_key(NEW, "vault")) == 32
+
+
+def test_a_token_has_one_spelling_though_base64_leaves_bits_unused() -> None:
+    seal = Seal(["k" * 32], "callbacks")
+    token = seal.sign("task_1")
+    others = [token[:-1] + last for last in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_" if last != token[-1]]
+    assert seal.read(token) == "task_1"
+    assert {seal.read(other) for other in others} == {None}
