@@ -22,12 +22,15 @@ from relay import __version__
 from relay.archive.local import LocalArchive
 from relay.bell import Bell
 from relay.delivery.formats import Formatter
+from relay.delivery.replay import ReplayWorker
+from relay.delivery.resealing import Resealer
 from relay.delivery.sender import Sender
 from relay.delivery.worker import DeliveryWorker
 from relay.ids import new_id
 from relay.model import Account, Key, Scope
 from relay.net.fetch import GuardedFetcher, GuardedSession
 from relay.net.guard import Policy
+from relay.net.handshake import Handshake
 from relay.observe.metrics import PrometheusMeter
 from relay.ports import Provider, Store
 from relay.providers import PROVIDERS
@@ -38,6 +41,7 @@ from relay.stores.sqlite import open_store
 from relay.tasks.clock import PollClock
 from relay.tasks.desk import Desk
 from relay.tasks.poll import Pace, Poller
+from relay.tasks.prune import Pruner
 from relay.tasks.receive import Receiver
 from relay.tasks.record import Recorder
 from relay.tasks.routes import Routes
@@ -130,7 +134,8 @@ def _make_site(parts: _Parts, image_seal: Seal, link: Link, sandbox: Sandbox | N
     )
     web = Web(
         store=parts.store, tasks=desk, gate=StoreGate(parts.store), providers=parts.routes.providers, archive=parts.archive,
-        bell=parts.bell, vault=parts.vault, link=link, image_seal=image_seal, policy=parts.policy, clock=_now, new_id=new_id,
+        bell=parts.bell, vault=parts.vault, formats=Formatter(parts.routes.providers), prepare=_sender(parts).prepare,
+        link=link, image_seal=image_seal, policy=parts.policy, shake_hands=Handshake(parts.session), clock=_now, new_id=new_id,
         meter=parts.meter, public_url=parts.settings.own_url, stopping=parts.stopping, render_metrics=_metrics(parts),
     )
     return create_site(web, extra_routes=sandbox.routes() if sandbox else ())
@@ -173,7 +178,14 @@ async def _at_work(parts: _Parts, sandbox: Sandbox | None) -> AsyncIterator[Call
 
 
 def _workers(parts: _Parts) -> dict[str, Run]:
-    workers: dict[str, Run] = {"deliveries": _delivery_worker(parts).run}
+    workers: dict[str, Run] = {
+        "deliveries": _delivery_worker(parts).run,
+        "replays": ReplayWorker(parts.store, parts.bell, clock=_now).run,
+        "retention": Pruner(
+            store=parts.store, archive=parts.archive, retention=timedelta(seconds=parts.settings.retention), clock=_now).run,
+    }
+    if len(parts.settings.secret_keys) > 1:
+        workers["sealing anew"] = Resealer(parts.store, parts.vault).run
     for name, provider in parts.routes.providers.items():
         poll_clock = PollClock(reconcile_after=parts.settings.reconcile_after)
         workers[f"polls of {name}"] = Poller(
@@ -188,13 +200,16 @@ def _workers(parts: _Parts) -> dict[str, Run]:
     return workers
 
 
-def _delivery_worker(parts: _Parts) -> DeliveryWorker:
-    sender = Sender(
+def _sender(parts: _Parts) -> Sender:
+    return Sender(
         session=parts.session, formatter=Formatter(parts.routes.providers), vault=parts.vault, policy=parts.policy, clock=_now,
         new_id=new_id, timeout=parts.settings.delivery_timeout,
     )
+
+
+def _delivery_worker(parts: _Parts) -> DeliveryWorker:
     return DeliveryWorker(
-        parts.store, parts.bell, sender, clock=_now, jitter=_jitter, schedule=parts.settings.retry_schedule, meter=parts.meter)
+        parts.store, parts.bell, _sender(parts), clock=_now, jitter=_jitter, schedule=parts.settings.retry_schedule, meter=parts.meter)
 
 
 def _now() -> datetime:

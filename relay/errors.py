@@ -193,3 +193,7 @@ class ProviderError(RelayError):
 
 class Unreadable(RelayError):
     """The callback could not be read."""
+
+
+class Unformattable(RelayError):
+    """The event could not be put into the format of the subscription."""

@@ -103,6 +103,14 @@ class DeliveryStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+class ReplayStatus(StrEnum):
+    """running -> done | cancelled."""
+
+    RUNNING = "running"
+    DONE = "done"
+    CANCELLED = "cancelled"
+
+
 class Scope(StrEnum):
     """What a key may do. admin implies all, and may name another account."""
 
@@ -113,11 +121,13 @@ class Scope(StrEnum):
 
 
 class Account(Struct, frozen=True, kw_only=True):
-    """To whom everything belongs. The first one is named `default`."""
+    """To whom everything belongs. The first one is named `default`. `retention`: seconds that finished things are kept; None: as
+    long as the operator says."""
 
     id: str
     name: str
     created_at: datetime
+    retention: float | None = None
 
 
 class Key(Struct, frozen=True, kw_only=True):
@@ -238,7 +248,8 @@ class Note(Struct, frozen=True, kw_only=True):
 
 class Event(Struct, frozen=True, kw_only=True):
     """What we tell. `body` is the JSON of the `standard` format, frozen when the event is made: the bytes that are signed
-    and sent. `subscription_id`: the only subscription it is for (`ping`, a test), else None."""
+    and sent. `subscription_id`: the only subscription it is for (`ping`, a test), else None. `about_id`: the subscription that it
+    speaks of, which never hears it."""
 
     id: str
     account_id: str
@@ -249,13 +260,15 @@ class Event(Struct, frozen=True, kw_only=True):
     provider: str | None = None
     metadata: dict[str, Any] = {}
     subscription_id: str | None = None
+    about_id: str | None = None
 
 
 class Subscription(Struct, frozen=True, kw_only=True):
     """Who wants to hear. `events` are globs over event types. `sealed_secret` and the other sealed fields are opened by the
-    vault only. `task_id`: the `callback_url` of that one task; such a subscription is not listed and never disabled.
-    `previous_sealed_secret` signs too until `previous_secret_until`. `failing_since`: the first failure since the last
-    success. Seconds in `retry_schedule`."""
+    vault only. `public_key` verifies what `sealed_private_key` signs (`v1a`). The previous ones sign too until
+    `previous_secret_until`. `task_id`: the `callback_url` of that one task; such a subscription is not listed and never disabled.
+    `failing_since`: the first failure since the last success. `slowness`: how often its rate was halved and not yet doubled
+    again. Seconds in `retry_schedule`."""
 
     id: str
     account_id: str
@@ -276,19 +289,24 @@ class Subscription(Struct, frozen=True, kw_only=True):
     allow_cidrs: tuple[str, ...] | None = None
     sealed_secret: str
     previous_sealed_secret: str | None = None
+    public_key: str | None = None
+    sealed_private_key: str | None = None
+    previous_sealed_private_key: str | None = None
     previous_secret_until: datetime | None = None
     sealed_callback_secret: str | None = None
     task_id: str | None = None
     status: SubscriptionStatus = SubscriptionStatus.ACTIVE
     disabled_reason: DisabledReason | None = None
     failing_since: datetime | None = None
+    slowness: int = 0
     created_at: datetime
     deleted_at: datetime | None = None
 
 
 class Delivery(Struct, frozen=True, kw_only=True):
     """One event on its way to one subscription. `attempts` counts those made; `next_attempt_at` is null unless pending.
-    `manual`: the next attempt was asked for by hand, and its failure does not restart the schedule."""
+    `manual`: the next attempt was asked for by hand, and its failure does not restart the schedule. `replay_id`: the replay that
+    made it."""
 
     id: str
     account_id: str
@@ -300,6 +318,26 @@ class Delivery(Struct, frozen=True, kw_only=True):
     attempts: int = 0
     manual: bool = False
     next_attempt_at: datetime | None = None
+    created_at: datetime
+    completed_at: datetime | None = None
+    replay_id: str | None = None
+
+
+class Replay(Struct, frozen=True, kw_only=True):
+    """Events told once more to one subscription; which, stands in ports/replay.py. `since` is inclusive, `until` is not; `types` are
+    globs. `total` is null until the events are counted; `done` counts those whose new delivery was attempted, or needs it no
+    more."""
+
+    id: str
+    account_id: str
+    subscription_id: str
+    since: datetime | None = None
+    until: datetime
+    delivery_status: DeliveryStatus | None = None
+    types: tuple[str, ...] | None = None
+    status: ReplayStatus = ReplayStatus.RUNNING
+    total: int | None = None
+    done: int = 0
     created_at: datetime
     completed_at: datetime | None = None
 

@@ -2,7 +2,9 @@
 
 Webhooks follow Standard Webhooks 1.0 (github.com/standard-webhooks/standard-webhooks, spec): the signed content is
 `id.timestamp.body`, the key is what stands base64-encoded behind `whsec_`, the header holds `v1,` + base64 of HMAC-SHA256,
-one token for each secret that is in force.
+one token for each secret that is in force. Where a subscription asks for it, `v1a,` + base64 of an ed25519 signature over the
+same content stands beside or instead of it: whoever reads the public key (`whpk_` + base64 of its 32 bytes) can verify, and nobody
+but us can sign. The private key (`whsk_` + base64 of its 32 bytes) never leaves.
 
 Capabilities (callback URLs, image links) are made by itsdangerous with SHA-256, each purpose with keys of its own, derived
 from RELAY_SECRET_KEYS. The newest key signs, all of them verify, so a key can be retired once what it signed is over.
@@ -16,11 +18,14 @@ import secrets
 from collections.abc import Sequence
 from typing import Final
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from itsdangerous import BadSignature, Signer
 from itsdangerous.encoding import base64_decode, base64_encode
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 -- the prefix, no secret
 _SECRET_BYTES: Final = 32
+_PRIVATE_PREFIX: Final = "whsk_"
+_PUBLIC_PREFIX: Final = "whpk_"
 
 
 def derive_key(key: str, purpose: str) -> bytes:
@@ -76,8 +81,26 @@ def read_webhook_secret(secret: str) -> bytes:
     return key
 
 
-def webhook_signature(keys: Sequence[bytes], message_id: str, timestamp: int, body: bytes) -> str:
-    """The `webhook-signature` header: one `v1,…` token for each key. `timestamp` is that of the attempt, in unix seconds;
-    `body` the very bytes that are sent."""
+def new_private_key() -> str:
+    """A fresh `whsk_` key for ed25519."""
+    return _PRIVATE_PREFIX + base64.b64encode(Ed25519PrivateKey.generate().private_bytes_raw()).decode()
+
+
+def read_private_key(private_key: str) -> bytes:
+    """The 32 bytes inside a `whsk_` key that was made here."""
+    return base64.b64decode(private_key.removeprefix(_PRIVATE_PREFIX))
+
+
+def public_key_of(private_key: str) -> str:
+    """The `whpk_` key that verifies what this `whsk_` key signs."""
+    public = Ed25519PrivateKey.from_private_bytes(read_private_key(private_key)).public_key()
+    return _PUBLIC_PREFIX + base64.b64encode(public.public_bytes_raw()).decode()
+
+
+def webhook_signature(keys: Sequence[bytes], message_id: str, timestamp: int, body: bytes, *, private_keys: Sequence[bytes] = ()) -> str:
+    """The `webhook-signature` header: one `v1,…` token for each of `keys`, then one `v1a,…` token for each of `private_keys`.
+    `timestamp` is that of the attempt, in unix seconds; `body` the very bytes that are sent."""
     content = b"%s.%d.%s" % (message_id.encode(), timestamp, body)
-    return " ".join("v1," + base64.b64encode(hmac.digest(key, content, hashlib.sha256)).decode() for key in keys)
+    tokens = [("v1", hmac.digest(key, content, hashlib.sha256)) for key in keys]
+    tokens += [("v1a", Ed25519PrivateKey.from_private_bytes(key).sign(content)) for key in private_keys]
+    return " ".join(f"{version},{base64.b64encode(signature).decode()}" for version, signature in tokens)

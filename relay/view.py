@@ -5,16 +5,18 @@ An event's body is made here once, when the event is made, and frozen; a task as
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 
-from relay.model import Event, EventType, Image, Task
+from relay.model import Delivery, Event, EventType, Image, Subscription, Task
 
 Link = Callable[[str, datetime], tuple[str, datetime]]
 """Image id and the present -> (a signed link of ours, when it stops working)."""
 
 _encoder = msgspec.json.Encoder()
+_SECRET_PATHS: Final = ("slack", "discord", "ifttt")  # formats whose address is the secret
 
 
 def to_json(value: Any) -> bytes:  # noqa: ANN401 -- anything that msgspec can encode
@@ -66,4 +68,41 @@ def ping_event(event_id: str, account_id: str, subscription_id: str, now: dateti
     return Event(
         id=event_id, account_id=account_id, type=EventType.PING, created_at=now, body=to_json(body),
         subscription_id=subscription_id,
+    )
+
+
+def subscription_event(event_id: str, kind: EventType, subscription: Subscription, delivery: Delivery, last_error: str | None,
+                       now: datetime) -> Event:
+    """The event that tells an owner how one of its subscriptions fares, and by which delivery that showed. `last_error`: what went wrong
+    with it, in words."""
+    data = {
+        "subscription": {
+            "id": subscription.id, "url": masked_url(subscription), "status": subscription.status,
+            "disabled_reason": subscription.disabled_reason, "failing_since": subscription.failing_since,
+        },
+        "delivery": {
+            "id": delivery.id, "event_id": delivery.event_id, "event_type": delivery.event_type, "task_id": delivery.task_id,
+            "status": delivery.status, "attempts": delivery.attempts, "next_attempt_at": delivery.next_attempt_at,
+        },
+        "last_error": last_error,
+    }
+    return Event(
+        id=event_id, account_id=subscription.account_id, type=kind, created_at=now,
+        body=to_json({"id": event_id, "type": kind, "timestamp": now, "data": data}), about_id=subscription.id,
+    )
+
+
+def masked_url(subscription: Subscription) -> str:
+    """Its address for others to see: what may be a secret in it (the query; of chat services the path, too) is masked."""
+    parts = urlsplit(subscription.url)
+    path = "/***" if subscription.format in _SECRET_PATHS else parts.path
+    return f"{parts.scheme}://{parts.netloc}{path}{'?***' if parts.query else ''}"
+
+
+def credits_event(event_id: str, account_id: str, provider: str, credits_left: float, now: datetime) -> Event:
+    """The event that tells the operator how little is left with a provider, as that counts it."""
+    data = {"provider": provider, "credits_left": credits_left}
+    return Event(
+        id=event_id, account_id=account_id, type=EventType.CREDITS_LOW, created_at=now, provider=provider,
+        body=to_json({"id": event_id, "type": EventType.CREDITS_LOW, "timestamp": now, "data": data}),
     )

@@ -1,6 +1,6 @@
 """`relay subscriptions`."""
 
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -44,15 +44,17 @@ def show_subscription(subscription_id: str, *, as_json: bool) -> None:
               help="An event type or a pattern such as task.*; may be repeated.  [default: task.succeeded, task.failed]")
 @click.option("--provider", "providers", multiple=True, help="Only this provider's tasks; may be repeated.")
 @click.option("--metadata", multiple=True, metavar="KEY=VALUE", help="Only tasks with this metadata; may be repeated.")
-@click.option("--format", "form", help="standard or provider.")
+@click.option("--format", "form", help="standard, flat, cloudevents, slack, discord, ifttt, provider or template.")
+@click.option("--template", type=click.File(encoding="utf-8"), help="A file with the JSON body to fill in; - is standard input.")
 @click.option("--description", help="For people.")
 @json_option
 def add_subscription(url: str, events: tuple[str, ...], providers: tuple[str, ...], metadata: tuple[str, ...], form: str | None,
-                     description: str | None, *, as_json: bool) -> None:
+                     template: TextIO | None, description: str | None, *, as_json: bool) -> None:
     """Subscribe a URL; its signing secret is in the answer."""
     body: dict[str, Any] = {
         "url": url, "events": list(events) or None, "providers": list(providers) or None, "metadata": read_pairs(metadata) or None,
-        "format": form, "description": description,
+        "format": form or ("template" if template else None), "template": template.read() if template else None,
+        "description": description,
     }
     show_item(connect().post("subscriptions", {name: value for name, value in body.items() if value is not None}), as_json=as_json)
 
@@ -107,3 +109,19 @@ def pause_subscription(subscription_id: str, *, as_json: bool) -> None:
 def resume_subscription(subscription_id: str, *, keep_held: bool, as_json: bool) -> None:
     """Go on, and send what was held, the oldest first."""
     show_item(connect().post(at("subscriptions", subscription_id, "resume"), {"held": "keep"} if keep_held else None), as_json=as_json)
+
+
+@command.command("replay")
+@click.argument("subscription_id")
+@click.option("--status", type=click.Choice(["delivered", "exhausted", "held", "cancelled"]),
+              help="Events whose newest delivery stands so.  [default: all that its filters let through]")
+@click.option("--type", "types", multiple=True, help="An event type or a pattern; may be repeated.")
+@click.option("--since", help="Events from this time on, such as 2026-01-31T12:00:00Z.")
+@click.option("--until", help="Events before this time.")
+@json_option
+def replay_subscription(subscription_id: str, status: str | None, types: tuple[str, ...], since: str | None, until: str | None, *,
+                        as_json: bool) -> None:
+    """Tell a subscription once more what happened, in the background."""
+    body = {"status": status, "types": list(types) or None, "since": since, "until": until}
+    given = {name: value for name, value in body.items() if value is not None}
+    show_item(connect().post(at("subscriptions", subscription_id, "replay"), given), as_json=as_json)

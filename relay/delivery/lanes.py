@@ -1,74 +1,231 @@
-"""How many attempts may be under way, in all and for each subscription, so that one slow receiver cannot take every place.
+"""Who may begin an attempt, so that receivers that hang, crawl or fail take nothing from the others.
 
-What was claimed for a subscription that has no place left waits in its lane, as much as it has places; an attempt that ends hands its
-place to the one that waits longest. A lane in which something waits is full: nothing more is claimed for it meanwhile.
+Each subscription has a lane, as wide as its pace allows. A lane begins with one attempt under way and doubles with each success, so
+one that nobody knows yet, or that hangs, holds one place and not eight. Of all places a quarter is kept for lanes that have none. An
+attempt that has gone on for two seconds counts as slow, as do those of a lane whose last attempt was slow, or that was failing
+when it was last heard of: slow ones together have half of the places, and again half of those is kept for lanes that have none.
+So however many receivers hang, half of the places go round among those that answer; and whoever gets better shows it with one attempt.
+
+In a lane that is neither ordered, nor paced, nor slow a few more deliveries stand in line, so that an attempt that ends is followed
+by the next without asking the store; they are bounded too. All the rest waits in the store.
+
+Times are seconds of a clock that only goes forward.
 """
 
+import math
 from collections import deque
+from typing import Final
 
+import msgspec
+
+from relay.delivery.outcome import Tried
+from relay.delivery.pace import concurrency, interval
+from relay.model import Subscription
 from relay.ports import Job
 
+SLOW_SECONDS: Final = 2.0
+_WIDEST: Final = 1024
+_LONGEST_LINE: Final = 8
+_MOST_IN_LINE: Final = 1024
+_MOST_REMEMBERED: Final = 4096  # lanes with nothing under way
 
-class _Lane:
-    def __init__(self) -> None:
+
+class Lane:
+    """One subscription. `slowness` is our own, newer than the store's."""
+
+    def __init__(self, subscription: Subscription) -> None:
+        self.name = subscription.id
+        self.slowness = subscription.slowness
+        self.is_slow = subscription.failing_since is not None
         self.under_way = 0
-        self.waiting: deque[Job] = deque()
+        self.begun_at = -math.inf
+        self.line: deque[Job] = deque()
+        self._window = 1
+        self.see(subscription)
+
+    def see(self, subscription: Subscription) -> None:
+        """Its owner may have changed it."""
+        now = msgspec.structs.replace(subscription, slowness=self.slowness)
+        self._concurrency, self._interval, self._is_ordered = concurrency(now), interval(now), now.ordered
+        self._seen = now
+
+    def learn(self, tried: Tried, slowness: int | None) -> None:
+        """An attempt has ended. `slowness`: what it is from now on; None: as it was."""
+        self.slowness = self.slowness if slowness is None else slowness
+        self.is_slow = tried.attempt.duration_ms >= SLOW_SECONDS * 1000
+        if tried.is_success:
+            self._window = min(self._window * 2, _WIDEST)
+        elif self.is_slow and tried.attempt.status_code is None:
+            self._window = 1
+        self.see(self._seen)
+
+    @property
+    def next_at(self) -> float:
+        """When its pace allows another to begin."""
+        return self.begun_at + self._interval
+
+    def room(self, now: float) -> int:
+        """How many more may begin now, as far as it is up to this lane."""
+        if now < self.next_at:
+            return 0
+        room = max(0, min(self._concurrency, self._window) - self.under_way)
+        return min(1, room) if self._interval else room
+
+    def room_in_line(self) -> int:
+        """A line is as long as the lane is wide, and only where something is under way that it can follow."""
+        if self._is_ordered or self._interval or self.is_slow or self._window == 1:
+            return 0
+        return max(0, min(self._concurrency, self._window, _LONGEST_LINE) - len(self.line))
+
+
+class Place:
+    """An attempt under way."""
+
+    def __init__(self, lane: Lane, begun_at: float) -> None:
+        self.lane = lane
+        self.begun_at = begun_at
+        self.is_slow = lane.is_slow
+
+    def as_seen(self, job: Job) -> Job:
+        """The job with the slowness that we know."""
+        return msgspec.structs.replace(job, subscription=msgspec.structs.replace(job.subscription, slowness=self.lane.slowness))
 
 
 class Lanes:
-    """The places. A lane exists only while something is in it."""
+    """The places: `places` in all."""
 
-    def __init__(self, *, concurrency: int, per_subscription: int) -> None:
-        self._concurrency = concurrency
-        self._per_subscription = per_subscription
-        self._under_way = 0
-        self._lanes: dict[str, _Lane] = {}
+    def __init__(self, places: int) -> None:
+        self._places = places
+        self._taken = 0
+        self._slow = 0
+        self._in_line = 0
+        self._quick: dict[Place, None] = {}  # in the order in which they began
+        self._busy: dict[str, Lane] = {}
+        self._idle: dict[str, Lane] = {}
+        self._resting: dict[str, Lane] = {}  # idle too, but its pace keeps it from beginning
 
     @property
     def free(self) -> int:
         """How many more attempts may begin."""
-        return self._concurrency - self._under_way
+        return self._places - self._taken
 
-    def full(self) -> list[str]:
-        """The subscriptions for which nothing is to be claimed now."""
-        return [name for name, lane in self._lanes.items() if lane.under_way >= self._per_subscription]
+    def rooms(self, now: float) -> dict[str, int]:
+        """For how many deliveries there is room, where that is not just one."""
+        self._age(now)
+        self._resting = {name: lane for name, lane in self._resting.items() if now < lane.next_at}
+        idle = [lane for lane in self._idle.values() if lane.is_slow] if self._shared_room(slow=True, first=True) <= 0 else []
+        return ({lane.name: self._room(lane, now) + self._room_in_line(lane) for lane in self._busy.values()}
+                | dict.fromkeys([*self._resting, *(lane.name for lane in idle)], 0))
 
-    def begin(self, subscription_id: str) -> bool:
-        """Take a place; False if there is none."""
-        lane = self._lanes.get(subscription_id) or _Lane()
-        if self._under_way >= self._concurrency or lane.under_way >= self._per_subscription:
-            return False
-        self._lanes[subscription_id] = lane
+    def opens_at(self, now: float) -> float | None:
+        """When the pace of some lane allows it to go on."""
+        times = [lane.next_at for group in (self._busy, self._resting) for lane in group.values() if now < lane.next_at]
+        return min(times, default=None)
+
+    def begin(self, job: Job, now: float) -> Place | None:
+        """Take a place; None if there is none."""
+        self._age(now)
+        lane = self._lane(job.subscription)
+        if self._room(lane, now) <= 0:
+            return None
+        place = Place(lane, now)
         lane.under_way += 1
-        self._under_way += 1
-        return True
+        lane.begun_at = now
+        self._taken += 1
+        self._slow += place.is_slow
+        self._quick[place] = None
+        self._idle.pop(lane.name, None)
+        self._resting.pop(lane.name, None)
+        self._busy[lane.name] = lane
+        return place
 
     def wait(self, job: Job) -> bool:
-        """Stand in line behind what is under way for the same subscription; False if nothing is, or the line is as long as it may be."""
-        lane = self._lanes.get(job.subscription.id)
-        if lane is None or len(lane.waiting) >= self._per_subscription:
+        """Stand in line behind what is under way for the same subscription; False if nothing is, or the line is full."""
+        lane = self._busy.get(job.subscription.id)
+        if lane is None or self._room_in_line(lane) <= 0:
             return False
-        lane.waiting.append(job)
+        lane.line.append(job)
+        self._in_line += 1
         return True
 
-    def follow(self, subscription_id: str) -> Job | None:
-        """An attempt has ended: the job that takes over its place, or None, and the place is free."""
-        lane = self._lanes[subscription_id]
-        if lane.waiting:
-            return lane.waiting.popleft()
+    def leave(self, place: Place) -> None:
+        """An attempt has ended, or was not made."""
+        lane = place.lane
         lane.under_way -= 1
-        self._under_way -= 1
-        if not lane.under_way:
-            del self._lanes[subscription_id]
-        return None
+        self._taken -= 1
+        self._slow -= place.is_slow
+        self._quick.pop(place, None)
+        if lane.under_way == 0 and not lane.line:
+            self._rest(lane)
 
-    def empty(self, subscription_id: str) -> list[Job]:
-        """Send away what waits for one subscription."""
-        lane = self._lanes[subscription_id]
-        jobs = list(lane.waiting)
-        lane.waiting.clear()
+    def follow(self, name: str, now: float) -> tuple[Job, Place] | None:
+        """The first in line, and its place; None if nobody waits, or there is no place."""
+        lane = self._busy.get(name)
+        if lane is None or not lane.line:
+            return None
+        place = self.begin(lane.line[0], now)
+        if place is None:
+            return None
+        self._in_line -= 1
+        return lane.line.popleft(), place
+
+    def empty(self, name: str) -> list[Job]:
+        """Send away the line of one lane."""
+        lane = self._busy.get(name)
+        if lane is None:
+            return []
+        jobs = list(lane.line)
+        lane.line.clear()
+        self._in_line -= len(jobs)
+        if lane.under_way == 0:
+            self._rest(lane)
         return jobs
 
+    def empty_stranded(self, name: str) -> list[Job]:
+        """The same, if nothing is under way that they could follow."""
+        lane = self._busy.get(name)
+        return [] if lane is None or lane.under_way else self.empty(name)
+
     def empty_all(self) -> list[Job]:
-        """Send away all that wait."""
-        return [job for name in self._lanes for job in self.empty(name)]
+        """Send away all that stand in line."""
+        return [job for name in list(self._busy) for job in self.empty(name)]
+
+    def _lane(self, subscription: Subscription) -> Lane:
+        lane = self._busy.get(subscription.id) or self._idle.get(subscription.id)
+        if lane is not None:
+            lane.see(subscription)
+            return lane
+        lane = Lane(subscription)
+        self._rest(lane)
+        return lane
+
+    def _rest(self, lane: Lane) -> None:
+        self._busy.pop(lane.name, None)
+        self._idle[lane.name] = self._resting[lane.name] = lane
+        if len(self._idle) > _MOST_REMEMBERED:
+            forgotten = next(iter(self._idle))
+            del self._idle[forgotten]
+            self._resting.pop(forgotten, None)
+
+    def _age(self, now: float) -> None:
+        """What has gone on for long is slow from now on, and so is its lane."""
+        late = []
+        for place in self._quick:
+            if now - place.begun_at < SLOW_SECONDS:
+                break
+            late.append(place)
+        for place in late:
+            del self._quick[place]
+            self._slow += not place.is_slow
+            place.is_slow = place.lane.is_slow = True
+
+    def _room(self, lane: Lane, now: float) -> int:
+        return max(0, min(lane.room(now), self._shared_room(slow=lane.is_slow, first=not lane.under_way)))
+
+    def _room_in_line(self, lane: Lane) -> int:
+        return min(lane.room_in_line(), _MOST_IN_LINE - self._in_line)
+
+    def _shared_room(self, *, slow: bool, first: bool) -> int:
+        """Places that are open to a lane: to its first attempt, or to further ones."""
+        room = (self._places if first else self._places * 3 // 4) - self._taken
+        return min(room, self._places // (2 if first else 4) - self._slow) if slow else room

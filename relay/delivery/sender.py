@@ -1,11 +1,10 @@
 """One attempt: prepare (format, sign), send, and say what came of it as a value.
 
-Signed as Standard Webhooks says, over the very bytes that are sent, with the time of the attempt; while a secret rotates, by the
-old one too. Headers that the owner of the subscription added go along, but never in the place of ours.
+Signed as Standard Webhooks says, over the very bytes that are sent, with the time of the attempt; while a secret and the key pair
+rotate, by the old ones too. Headers that the owner of the subscription added go along, but never in the place of ours.
 """
 
 import functools
-import ipaddress
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -15,14 +14,15 @@ import msgspec
 from msgspec import Struct
 
 from relay import __version__
-from relay.delivery.formats import Formatter, Unformattable
+from relay.delivery.formats import Formatter
+from relay.delivery.hints import address_for, wait_asked_for
 from relay.delivery.outcome import Tried
+from relay.errors import Unformattable
 from relay.model import Attempt, Subscription
 from relay.net.fetch import FetchError, GuardedSession, Reply
-from relay.net.guard import Policy
+from relay.net.guard import Policy, widen
 from relay.ports import Job
-from relay.retry import read_retry_after
-from relay.signing import read_webhook_secret, webhook_signature
+from relay.signing import read_private_key, read_webhook_secret, webhook_signature
 from relay.vault import SecretLost, Vault
 
 ANSWER_BYTES: Final = 4096
@@ -66,7 +66,7 @@ class Sender:
             return Tried(attempt=self._attempt(job, started_at, started, None, exc.message))
         return Tried(
             attempt=self._attempt(job, started_at, started, reply, reply.error),
-            retry_after=read_retry_after(reply.headers.get("retry-after"), self._clock()),
+            retry_after=wait_asked_for(job.subscription.format, reply, self._clock()),
         )
 
     def broken(self, job: Job) -> Tried:
@@ -75,28 +75,33 @@ class Sender:
 
     def prepare(self, job: Job, now: datetime) -> Prepared:
         """Raises Unformattable, SecretLost."""
-        message = self._formatter.format_job(job)
         subscription = job.subscription
+        message = self._formatter.format(subscription.format, job.event, task=job.task, template=subscription.template)
         timestamp = int(now.timestamp())
         headers = self._extra_headers(subscription) | {
             "content-type": message.content_type,
             "user-agent": f"relay/{__version__}",
             "webhook-id": job.event.id,
             "webhook-timestamp": str(timestamp),
-            "webhook-signature": webhook_signature(self._keys(subscription, now), job.event.id, timestamp, message.body),
+            "webhook-signature": self._signature(subscription, job.event.id, now, message.body),
             "webhook-attempt": str(job.delivery.attempts + 1),
         }
         if subscription.sealed_callback_secret:
             headers["x-webhook-secret"] = self._open(subscription.sealed_callback_secret)
-        return Prepared(url=subscription.url, headers=headers, body=message.body, policy=_widen(self._policy, subscription.allow_cidrs))
+        return Prepared(
+            url=address_for(subscription.format, subscription.url), headers=headers, body=message.body,
+            policy=widen(self._policy, subscription.allow_cidrs))
 
-    def _keys(self, subscription: Subscription, now: datetime) -> list[bytes]:
-        """Those that sign, the current one first."""
-        sealed = [subscription.sealed_secret]
-        until = subscription.previous_secret_until
-        if subscription.previous_sealed_secret and until and now < until:
-            sealed.append(subscription.previous_sealed_secret)
-        return [read_webhook_secret(self._open(secret)) for secret in sealed]
+    def _signature(self, subscription: Subscription, event_id: str, now: datetime, body: bytes) -> str:
+        """By every key that is in force, of the kinds that the subscription asks for."""
+        one, until = subscription, subscription.previous_secret_until
+        is_rotating = until is not None and now < until
+        secrets = [one.sealed_secret, one.previous_sealed_secret if is_rotating else None]
+        private_keys = [one.sealed_private_key, one.previous_sealed_private_key if is_rotating else None]
+        return webhook_signature(
+            [read_webhook_secret(self._open(secret)) for secret in secrets if secret and "v1" in one.signatures],
+            event_id, int(now.timestamp()), body,
+            private_keys=[read_private_key(self._open(key)) for key in private_keys if key and "v1a" in one.signatures])
 
     def _extra_headers(self, subscription: Subscription) -> dict[str, str]:
         """The owner's own headers, kept sealed as a JSON object; those that would change how the request is read are left out."""
@@ -111,10 +116,3 @@ class Sender:
             duration_ms=round((time.perf_counter() - started) * 1000, 3), status_code=reply.status if reply else None, error=error,
             response_body=reply.body.decode("utf-8", "replace") if reply else None,
         )
-
-
-@functools.lru_cache(maxsize=256)
-def _widen(policy: Policy, allow_cidrs: tuple[str, ...] | None) -> Policy:
-    if not allow_cidrs:
-        return policy
-    return Policy(policy.allow_cidrs + tuple(ipaddress.ip_network(cidr) for cidr in allow_cidrs), policy.allow_http)

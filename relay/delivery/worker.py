@@ -1,8 +1,9 @@
 """Deliveries that are due, attempted and settled, until the process stops.
 
-Claims only as much as it can begin at once. A fault of ours in one delivery costs that delivery an attempt, never the loop. To stop:
-nothing more is claimed, what waits is given back, what is under way is awaited and settled. Cancelled before that is done, it cuts
-the attempts short and gives their deliveries back, so that another process, or the next start, makes them again.
+Claims only as much as its lanes have room for: a backlog stays in the store. A fault of ours in one delivery costs that delivery an
+attempt, never the loop. To stop: nothing more is claimed, what stands in line is given back, what is under way is awaited and
+settled. Cancelled before that is done, it cuts the attempts short and gives their deliveries back, so that another process, or the
+next start, makes them again.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from relay.bell import Bell, Listener
-from relay.delivery.lanes import Lanes
+from relay.delivery.lanes import Lanes, Place
 from relay.delivery.outcome import Tried, judge
 from relay.delivery.sender import Sender
 from relay.delivery.settler import Settler
@@ -25,19 +26,18 @@ _log = logging.getLogger(__name__)
 
 _TOPIC: Final = "deliveries"
 _MOST_UNSETTLED: Final = 1000
-_LOOK_AGAIN: Final = timedelta(seconds=1)  # where something is due but its subscription is full
+_LARGEST_CLAIM: Final = 100
 _LONGEST_WAIT: Final = timedelta(seconds=60)  # clocks jump
 _PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 _LAST_WRITE_SECONDS: Final = 5.0
 
 
 class DeliveryWorker:
-    """`jitter` gives a number from -1 to 1. `schedule` in seconds, see retry. At most `concurrency` attempts at a time, at most
-    `per_subscription` of them for one subscription."""
+    """`jitter` gives a number from -1 to 1. `schedule` in seconds, see retry. At most `places` attempts at a time: half as many as a
+    process may commonly have files and sockets open."""
 
     def __init__(self, store: Store, bell: Bell, sender: Sender, *, clock: Callable[[], datetime], jitter: Callable[[], float],
-                 schedule: Sequence[float] = DEFAULT_SCHEDULE, concurrency: int = 64, per_subscription: int = 8,
-                 meter: Meter | None = None) -> None:
+                 schedule: Sequence[float] = DEFAULT_SCHEDULE, places: int = 512, meter: Meter | None = None) -> None:
         self._store = store
         self._bell = bell
         self._sender = sender
@@ -45,11 +45,10 @@ class DeliveryWorker:
         self._jitter = jitter
         self._schedule = schedule
         self._meter: Meter = meter or NullMeter()
-        self._lanes = Lanes(concurrency=concurrency, per_subscription=per_subscription)
+        self._lanes = Lanes(places)
         self._settler = Settler(store, clock=clock, on_settled=self._look_again)
         self._held: set[str] = set()
-        self._batch = self._smallest_batch = per_subscription  # as much as the subscriptions of the last claim can take
-        self._is_hungry = False  # something may be due that could not be claimed for want of places
+        self._is_hungry = False  # something may be due that could not be claimed for want of room
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Once: until `stopping` is set and all that was begun is settled."""
@@ -91,49 +90,69 @@ class DeliveryWorker:
 
     async def _claim(self, stopping: asyncio.Event, attempts: asyncio.TaskGroup) -> timedelta | None:
         """Claim and begin; how long to wait before the next claim if nothing rings (None: for ever)."""
-        limit, full, now = min(self._lanes.free, self._batch), self._lanes.full(), self._clock()
-        self._is_hungry = True  # until the answer is here: what frees a place meanwhile is to ring
-        claim = await self._store.claim_deliveries(limit=limit, now=now, full=full)
+        now, ticks = self._clock(), _ticks()
+        rooms = self._lanes.rooms(ticks)
+        self._is_hungry = True  # until the answer is here: what makes room meanwhile is to ring
+        claim = await self._store.claim_deliveries(limit=min(self._lanes.free, _LARGEST_CLAIM), now=now, rooms=rooms)
         self._held.update(job.delivery.id for job in claim.jobs)
-        surplus = claim.jobs if stopping.is_set() else [job for job in claim.jobs if not self._begin(job, attempts)]
-        self._give_back(surplus)
-        has_more = len(claim.jobs) == limit
-        self._batch = self._smallest_batch * max(1, len({job.subscription.id for job in claim.jobs}))
-        self._is_hungry = has_more or bool(full)
-        return timedelta(0) if has_more else self._time_until_next(claim, now)
+        self._give_back(claim.jobs if stopping.is_set() else [job for job in claim.jobs if not self._begin(job, attempts)])
+        self._is_hungry = any(room <= 0 for room in rooms.values())
+        return self._time_until_next(claim, ticks)
 
-    def _time_until_next(self, claim: JobClaim, now: datetime) -> timedelta | None:
-        if claim.next_at is None:
-            return None
-        if claim.next_at <= now:
-            return _LOOK_AGAIN
-        return min(max(claim.next_at - self._clock(), timedelta(0)), _LONGEST_WAIT)
+    def _time_until_next(self, claim: JobClaim, ticks: float) -> timedelta | None:
+        opens_at = self._lanes.opens_at(ticks)
+        waits = [] if opens_at is None else [timedelta(seconds=opens_at - _ticks())]
+        waits += [] if claim.next_at is None else [claim.next_at - self._clock()]
+        return min(max(min(waits), timedelta(0)), _LONGEST_WAIT) if waits else None
 
     def _begin(self, job: Job, attempts: asyncio.TaskGroup) -> bool:
-        if not self._lanes.begin(job.subscription.id):
+        """False: it can neither begin nor stand in line."""
+        place = self._lanes.begin(job, _ticks())
+        if place is None:
             return self._lanes.wait(job)
-        attempts.create_task(self._work(job), name=f"deliver to {job.subscription.id}")
+        attempts.create_task(self._work(job, place, attempts), name=f"deliver to {job.subscription.id}")
         return True
 
-    async def _work(self, job: Job) -> None:
-        """One place in a lane: this job, and those that wait for its place."""
-        following: Job | None = job
-        while following is not None:
-            settlement = await self._attempt(following)
-            self._held.discard(following.delivery.id)
-            self._settler.settle(settlement)
-            if settlement.disable:
-                self._give_back(self._lanes.empty(job.subscription.id))
-            following = self._lanes.follow(job.subscription.id)
+    async def _work(self, job: Job, place: Place, attempts: asyncio.TaskGroup) -> None:
+        """One attempt, then those that stood in line behind it."""
+        settlement = await self._attempt(job, place)
+        self._held.discard(job.delivery.id)
+        self._settler.settle(settlement)
+        if settlement.disable:
+            self._give_back(self._lanes.empty(job.subscription.id))
+        self._begin_line(job.subscription.id, attempts)
 
-    async def _attempt(self, job: Job) -> Settlement:
+    async def _work_after_waiting(self, job: Job, place: Place, attempts: asyncio.TaskGroup) -> None:
+        """The same for one that stood in line: meanwhile its subscription may have been paused, deleted or changed."""
+        confirmed = await self._confirm(job)
+        if confirmed is not None:
+            return await self._work(confirmed, place, attempts)
+        self._lanes.leave(place)
+        self._give_back([job])
+        return self._begin_line(job.subscription.id, attempts)
+
+    async def _confirm(self, job: Job) -> Job | None:
+        try:
+            return await self._store.confirm_job(job)
+        except StoreError as exc:
+            _log.warning("delivery %s goes back to the store, which cannot be asked now: %s", job.delivery.id, exc.message)
+            return None
+
+    def _begin_line(self, subscription_id: str, attempts: asyncio.TaskGroup) -> None:
+        while following := self._lanes.follow(subscription_id, _ticks()):
+            attempts.create_task(self._work_after_waiting(*following, attempts), name=f"deliver to {subscription_id}")
+        self._give_back(self._lanes.empty_stranded(subscription_id))
+
+    async def _attempt(self, job: Job, place: Place) -> Settlement:
         try:
             tried = await self._sender.send(job)
         except Exception:  # noqa: BLE001 -- whatever it is, it must not stop the other deliveries
             _log.exception("a fault in Relay cost delivery %s an attempt", job.delivery.id)
             tried = self._sender.broken(job)
         now = self._clock()
-        settlement = judge(tried, job, schedule=self._schedule, now=now, jitter=self._jitter())
+        settlement = judge(tried, place.as_seen(job), schedule=self._schedule, now=now, jitter=self._jitter())
+        place.lane.learn(tried, settlement.slowness)
+        self._lanes.leave(place)
         self._tell(job, tried, settlement, now)
         return settlement
 
@@ -158,6 +177,10 @@ class DeliveryWorker:
         """After a write: places are free that were wanted, or something is to be tried again sooner than was known."""
         if self._is_hungry or any(settlement.status is DeliveryStatus.PENDING for settlement in settled):
             self._bell.ring(_TOPIC)
+
+
+def _ticks() -> float:
+    return asyncio.get_running_loop().time()
 
 
 async def _ring_when(stopping: asyncio.Event, rung: Listener) -> None:

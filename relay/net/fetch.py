@@ -33,8 +33,6 @@ from relay.net.wording import explain
 
 KEEP_ALIVE_SECONDS: Final = 4.0  # Node and uvicorn close after 5
 _KEPT_HOSTS: Final = 256
-_MAX_CONNECTIONS: Final = 512
-_MAX_PER_HOST: Final = 128
 _POOLS: Final = 32
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=None)  # the deadline is ours
 
@@ -80,12 +78,13 @@ def _guarded_socket(policy: Policy, info: tuple[Any, ...], *, is_plain: bool) ->
 class _Pool:
     """The connections that were opened under one policy, for plain http or for https."""
 
-    def __init__(self, policy: Policy, resolver: ThreadResolver, *, is_plain: bool) -> None:
+    def __init__(self, policy: Policy, resolver: ThreadResolver, *, is_plain: bool, keep_names: int) -> None:
         self.busy = 0
         self._kept: dict[tuple[str | None, int | None], float] = {}
         connector = aiohttp.TCPConnector(
             resolver=resolver, socket_factory=functools.partial(_guarded_socket, policy, is_plain=is_plain),
-            limit=_MAX_CONNECTIONS, limit_per_host=_MAX_PER_HOST, keepalive_timeout=KEEP_ALIVE_SECONDS,
+            limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS,  # who asks says how much at once: waiting here would cost the others their time
+            ttl_dns_cache=keep_names,
         )
         self.session = aiohttp.ClientSession(
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, auto_decompress=False, timeout=_NO_TIMEOUT,
@@ -109,10 +108,12 @@ class _Pool:
 
 
 class GuardedSession:
-    """Exchanges under guard. To be made and closed inside the event loop that uses it."""
+    """Exchanges under guard. To be made and closed inside the event loop that uses it. `keep_names`: for how many seconds the
+    addresses of a name are known without another look-up; they are judged at every connection all the same."""
 
-    def __init__(self, *, lookup: Lookup = system_lookup) -> None:
+    def __init__(self, *, lookup: Lookup = system_lookup, keep_names: int = 10) -> None:
         self._resolver = ThreadResolver(lookup)
+        self._keep_names = keep_names
         self._pools: dict[tuple[Policy, bool], _Pool] = {}
 
     async def post(self, url: str, *, headers: Mapping[str, str], body: bytes, timeout: float, max_answer_bytes: int,
@@ -159,7 +160,7 @@ class GuardedSession:
 
     async def _add_pool(self, policy: Policy, *, is_plain: bool) -> _Pool:
         idle = [key for key, pool in self._pools.items() if not pool.busy] if len(self._pools) >= _POOLS else []
-        pool = self._pools[policy, is_plain] = _Pool(policy, self._resolver, is_plain=is_plain)
+        pool = self._pools[policy, is_plain] = _Pool(policy, self._resolver, is_plain=is_plain, keep_names=self._keep_names)
         for key in idle:
             await self._pools.pop(key).session.close()
         return pool

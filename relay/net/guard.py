@@ -8,7 +8,7 @@ IPv4: everything is open but the blocks of the IANA special-purpose registry and
 unicast (2000::/3) without its special blocks. An address that carries an IPv4 address to which packets really go (mapped, and
 NAT64 behind 64:ff9b::/96, which is how an IPv6-only network reaches everybody) is judged by that; other tunnels are refused.
 
-What the operator allows (`allow_cidrs`) is open, whatever it is, and plain http is allowed inside it.
+What the operator allows (`allow_cidrs`, for all or for one subscription) is open, whatever it is, and plain http is allowed inside it.
 """
 
 import functools
@@ -20,6 +20,8 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from msgspec import Struct
+
+from relay.net.block import BLOCKS_V4, BLOCKS_V6
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -38,55 +40,19 @@ class Policy(Struct, frozen=True):
     allow_http: bool = False
 
 
-_BLOCKS_V4: Final[tuple[tuple[str, str], ...]] = (  # the first match names the reason
-    ("169.254.169.254/32", "a cloud metadata"),
-    ("169.254.170.2/32", "a cloud metadata"),
-    ("100.100.100.200/32", "a cloud metadata"),
-    ("192.0.0.192/32", "a cloud metadata"),
-    ("168.63.129.16/32", "a cloud metadata"),
-    ("0.0.0.0/8", "an unspecified"),
-    ("10.0.0.0/8", "a private"),
-    ("100.64.0.0/10", "a carrier-grade NAT"),
-    ("127.0.0.0/8", "a loopback"),
-    ("169.254.0.0/16", "a link-local"),
-    ("172.16.0.0/12", "a private"),
-    ("192.0.0.0/24", "a reserved"),
-    ("192.0.2.0/24", "a documentation"),
-    ("192.88.99.0/24", "a 6to4 relay"),
-    ("192.168.0.0/16", "a private"),
-    ("198.18.0.0/15", "a benchmark"),
-    ("198.51.100.0/24", "a documentation"),
-    ("203.0.113.0/24", "a documentation"),
-    ("224.0.0.0/4", "a multicast"),
-    ("255.255.255.255/32", "a broadcast"),
-    ("240.0.0.0/4", "a reserved"),
-)
-_BLOCKS_V6: Final[tuple[tuple[str, str], ...]] = (
-    ("fd00:ec2::254/128", "a cloud metadata"),
-    ("fd20:ce::254/128", "a cloud metadata"),
-    ("::/128", "an unspecified"),
-    ("::1/128", "a loopback"),
-    ("::/96", "an IPv4-compatible"),
-    ("::ffff:0:0:0/96", "an IPv4-translated"),
-    ("64:ff9b:1::/48", "a local NAT64"),
-    ("100::/64", "a discard-only"),
-    ("2001::/32", "a Teredo"),
-    ("2001:2::/48", "a benchmark"),
-    ("2001::/23", "a reserved"),
-    ("2001:db8::/32", "a documentation"),
-    ("2002::/16", "a 6to4"),
-    ("3fff::/20", "a documentation"),
-    ("5f00::/16", "an SRv6"),
-    ("fc00::/7", "a private (ULA)"),
-    ("fe80::/10", "a link-local"),
-    ("fec0::/10", "a site-local"),
-    ("ff00::/8", "a multicast"),
-)
-_REFUSED_V4: Final = tuple((IPv4Network(block), kind) for block, kind in _BLOCKS_V4)
-_REFUSED_V6: Final = tuple((IPv6Network(block), kind) for block, kind in _BLOCKS_V6)
+_REFUSED_V4: Final = tuple((IPv4Network(block), kind) for block, kind in BLOCKS_V4)
+_REFUSED_V6: Final = tuple((IPv6Network(block), kind) for block, kind in BLOCKS_V6)
 _GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 _LOCALHOST: Final = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
+
+
+@functools.lru_cache(maxsize=256)
+def widen(policy: Policy, cidrs: tuple[str, ...] | None) -> Policy:
+    """The policy with more networks open: a subscription's own."""
+    if not cidrs:
+        return policy
+    return Policy(policy.allow_cidrs + tuple(ipaddress.ip_network(cidr) for cidr in cidrs), policy.allow_http)
 
 
 def refusal_of_address(address: Address, policy: Policy) -> str | None:

@@ -12,7 +12,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 Lookup = Callable[[str, int], list[str]]
 """A blocking look-up of a name (and a port) -> its addresses as text. Raises OSError."""
 
-_THREADS: Final = 32
+_THREADS: Final = 512  # as many as there may be attempts at a time; each is made when it is needed
 
 
 def system_lookup(host: str, port: int) -> list[str]:

@@ -5,7 +5,9 @@ The parts never import each other: they meet in app.py, through these.
 
 from relay.ports.access import Caller, Gate
 from relay.ports.files import Archive, Fetcher
+from relay.ports.formats import Formats, Outgoing, Prepare
 from relay.ports.meter import Meter, NullMeter
+from relay.ports.page import Page
 from relay.ports.provider import (
     CallbackTarget,
     InputImage,
@@ -20,6 +22,9 @@ from relay.ports.provider import (
     TaskRequest,
     WatchRequest,
 )
+from relay.ports.replay import Replays
+from relay.ports.retention import Count, Retention
+from relay.ports.secret import Sealed, Secrets
 from relay.ports.store import (
     Applied,
     CallbackFilter,
@@ -30,7 +35,6 @@ from relay.ports.store import (
     Idempotency,
     Job,
     JobClaim,
-    Page,
     Settlement,
     Store,
     SubscriptionFilter,
@@ -40,8 +44,9 @@ from relay.ports.store import (
 from relay.ports.tasks import CallbackSubscription, Submitted, Tasks
 
 __all__ = [
-    "Applied", "Archive", "CallbackFilter", "CallbackSubscription", "CallbackTarget", "Caller", "Claim", "DeliveryFilter",
-    "EventFilter", "Fetcher", "Figures", "Gate", "Idempotency", "InputImage", "Job", "JobClaim", "Limits", "Message", "Meter",
-    "ModelInfo", "NullMeter", "Page", "Parameter", "Provider", "ProviderConfig", "ProviderInfo", "Rate", "Settlement",
-    "Store", "Submitted", "SubscriptionFilter", "TaskFilter", "TaskRequest", "Tasks", "Timeline", "WatchRequest",
+    "Applied", "Archive", "CallbackFilter", "CallbackSubscription", "CallbackTarget", "Caller", "Claim", "Count",
+    "DeliveryFilter", "EventFilter", "Fetcher", "Figures", "Formats", "Gate", "Idempotency", "InputImage", "Job", "JobClaim",
+    "Limits", "Message", "Meter", "ModelInfo", "NullMeter", "Outgoing", "Page", "Parameter", "Prepare", "Provider",
+    "ProviderConfig", "ProviderInfo", "Rate", "Replays", "Retention", "Sealed", "Secrets", "Settlement", "Store", "Submitted",
+    "SubscriptionFilter", "TaskFilter", "TaskRequest", "Tasks", "Timeline", "WatchRequest",
 ]

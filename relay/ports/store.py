@@ -10,12 +10,13 @@ Leases: claiming marks a task or delivery as held by this process, until it is g
 again after `recover`. Nothing that is held is claimed twice.
 
 Ringing: after the commit the store rings the bell: `submissions` (a task can be sent, or a place became free), `polls` (a task
-is to be looked at), `deliveries` (one is due), `task:ID` (it changed), `events:ACCOUNT_ID` (there is a new event).
+is to be looked at), `deliveries` (one is due), `replays` (one can go on), `task:ID` (it changed), `events:ACCOUNT_ID` (there is a
+new event).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -37,7 +38,11 @@ from relay.model import (
     TaskStatus,
     Verdict,
 )
+from relay.ports.page import Page
 from relay.ports.provider import Limits
+from relay.ports.replay import Replays
+from relay.ports.retention import Retention
+from relay.ports.secret import Secrets
 
 
 class TaskFilter(Struct, frozen=True, kw_only=True):
@@ -82,13 +87,6 @@ class CallbackFilter(Struct, frozen=True, kw_only=True):
     verdict: Verdict | None = None
 
 
-class Page(Struct, frozen=True):
-    """A stretch of a list, newest first, `data` being structs of one kind. `next_cursor` is the id of the last item where more follow."""
-
-    data: list[Any]
-    next_cursor: str | None = None
-
-
 class Idempotency(Struct, frozen=True, kw_only=True):
     """A caller's key for one request, per account; `fingerprint` tells whether a repeat has the same body."""
 
@@ -123,7 +121,8 @@ class Job(Struct, frozen=True, kw_only=True):
 
 
 class JobClaim(Struct, frozen=True, kw_only=True):
-    """Deliveries now held by the caller. `next_at`: when the next one falls due; None: none is pending."""
+    """Deliveries now held by the caller. `next_at`: when to claim again though nothing rings (in the past: at once); None: only when
+    it rings."""
 
     jobs: list[Job]
     next_at: datetime | None = None
@@ -131,12 +130,13 @@ class JobClaim(Struct, frozen=True, kw_only=True):
 
 class Settlement(Struct, frozen=True, kw_only=True):
     """What one attempt makes of its delivery. `next_at` goes with pending. `disable`: the subscription is to be disabled, its
-    pending deliveries (this one too, unless it ends here) held."""
+    pending deliveries (this one too, unless it ends here) held. `slowness`: the subscription's from now on; None: as it is."""
 
     attempt: Attempt
     status: DeliveryStatus
     next_at: datetime | None = None
     disable: DisabledReason | None = None
+    slowness: int | None = None
 
 
 class Timeline(Struct, frozen=True, kw_only=True):
@@ -150,7 +150,7 @@ class Timeline(Struct, frozen=True, kw_only=True):
     attempts: list[Attempt]
 
 
-class Store(Protocol):
+class Store(Replays, Retention, Secrets, Protocol):
     """See the module docstring for what holds of every method."""
 
     async def recover(self) -> None:
@@ -172,6 +172,10 @@ class Store(Protocol):
     async def account(self, id_or_name: str) -> Account | None: ...
 
     async def accounts(self, *, limit: int, cursor: str | None = None) -> Page: ...
+
+    async def set_retention(self, account_id: str, retention: timedelta | None) -> Account | None:
+        """How long this account's finished things are kept; None: as long as everybody's. None if there is no such account."""
+        ...
 
     async def add_key(self, key: Key) -> None:
         """A key with the same id is replaced (the operator's own key changed). Raises Conflict if another key in force has this hash."""
@@ -244,7 +248,9 @@ class Store(Protocol):
     async def apply(self, change: Change) -> Applied | None:
         """Record a change: in one transaction the callback with its verdict, the task as lifecycle.decide moves it, the events and
         their deliveries (pending, or held where the subscription is not active; to the task's own callback_url, too). Where the decision
-        `asks_provider` the task is due at once. A task that ended is given back and never due again. None if there is no such task."""
+        `asks_provider` the task is due at once. A task that ended is given back and never due again. An update that says that few
+        credits are left makes `provider.credits_low` in the account `default`, once per provider and day. None if there is
+        no such task."""
         ...
 
     async def callbacks(self, account_id: str, which: CallbackFilter, *, limit: int, cursor: str | None = None) -> Page: ...
@@ -292,19 +298,30 @@ class Store(Protocol):
         ...
 
     async def remove_subscription(self, account_id: str, subscription_id: str, *, now: datetime) -> bool:
-        """Pending and held deliveries become cancelled. True if it is or was this account's, deleted before or not."""
+        """Pending and held deliveries become cancelled, and its replays. True if it is or was this account's, deleted before or not."""
         ...
 
     # Deliveries
 
-    async def claim_deliveries(self, *, limit: int, now: datetime, full: Sequence[str] = ()) -> JobClaim:
-        """Pending deliveries that are due, the longest due first, but none of the subscriptions in `full`. Held on return."""
+    async def claim_deliveries(self, *, limit: int, now: datetime, rooms: Mapping[str, int] | None = None) -> JobClaim:
+        """Pending deliveries that are due: of each subscription as many as `rooms` says, or one if it is not named there, its longest
+        due first. Subscriptions take turns, so that a backlog keeps nobody waiting, and it costs no more than what is claimed,
+        however much is pending. Of an ordered subscription at most one, and never one whose task has an earlier delivery to it that is
+        still pending, under way or not. Held on return. `next_at` is blind to subscriptions without room."""
+        ...
+
+    async def confirm_job(self, job: Job) -> Job | None:
+        """A claimed job that had to wait, with its subscription as it is now; None if it is not to be sent any more (it was held
+        or cancelled meanwhile)."""
         ...
 
     async def settle(self, settlements: Sequence[Settlement], *, now: datetime) -> None:
         """Record attempts and what they make of their deliveries, all given back; and the subscription's health: a success
-        clears `failing_since`, a failure sets it if it is not set. A delivery that was cancelled or held meanwhile stays so
-        unless it was delivered."""
+        clears `failing_since`, a failure sets it if it is not set. Of several values of `slowness` the last one stands. A delivery
+        that was cancelled or held meanwhile stays so unless it was delivered.
+        What owners are to hear of is recorded with it: `subscription.disabled`, `delivery.failing` (the fourth failure in a row),
+        `subscription.recovered` (the first success after one of those); of each kind at most one per subscription and hour, the
+        callback_urls on one host being one; never delivered to the subscription it speaks of."""
         ...
 
     async def release_deliveries(self, delivery_ids: Sequence[str]) -> None:

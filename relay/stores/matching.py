@@ -21,8 +21,9 @@ def wants(subscription: Subscription, event_type: str) -> bool:
 
 
 def accepts(subscription: Subscription, event: Event) -> bool:
-    """Whether everything but the type fits: the task or subscription that it is for, the provider and the metadata."""
-    if event.subscription_id not in (None, subscription.id):
+    """Whether everything but the type fits: the task or subscription that it is for, the provider and the metadata; and it does not
+    speak of this very subscription."""
+    if event.subscription_id not in (None, subscription.id) or event.about_id == subscription.id:
         return False
     if subscription.task_id not in (None, event.task_id):
         return False

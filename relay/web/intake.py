@@ -1,49 +1,42 @@
 """What an owner asks for, made into a Subscription: checked field by field, secrets sealed.
 
 A subscription is the same as another if url, events (as a set), format, providers and metadata are the same; `identity_of` puts
-that into one string. Formats, options and signatures that do not exist yet are refused in clear words, never overlooked.
+that into one string.
 """
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from relay import model
+from relay.net.guard import widen
 from relay.signing import new_webhook_secret, read_webhook_secret
-from relay.view import to_json
+from relay.web.duration import read_duration
 from relay.web.fields import check_metadata, check_providers, check_url, check_visible, refuse
+from relay.web.header import Headers, sealed_headers
 from relay.web.parts import Web
 from relay.web.pattern import check_patterns
+from relay.web.reach import Networks, Verify, checked_networks
+from relay.web.signature import Signatures, checked_signatures, with_key_pair
+from relay.web.template import Format, checked_template
 
 _Value = TypeVar("_Value")
 
 _URL_NAMES: Final = {"url": "url", "target_url": "target_url", "target_url_": "targetUrl", "hook_url_": "hookUrl", "hook_url": "hook_url",
                      "callback_url": "callback_url"}
 _DEFAULT_EVENTS: Final = ("task.succeeded", "task.failed")
-_DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)")
-_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _LONGEST_PAUSE: Final = 7 * 86400.0
-_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
-_HEADER_VALUE: Final = re.compile(r"[\x20-\x7e\t]{0,2000}")
-_RESERVED: Final = frozenset({
-    "connection", "content-encoding", "content-length", "content-type", "date", "expect", "host", "keep-alive", "proxy-authorization",
-    "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "user-agent", "x-webhook-secret",
-})
-_NOT_YET: Final = "is not available yet"
 
 Globs = Annotated[list[Annotated[str, Meta(min_length=1, max_length=64)]], Meta(min_length=1, max_length=50)]
 Names = Annotated[list[str], Meta(min_length=1, max_length=20)]
-Headers = Annotated[dict[str, str], Meta(max_length=20)]
 Pace = Annotated[float, Meta(gt=0, le=1000)]
 Count = Annotated[int, Meta(ge=1, le=1000)]
 Pauses = Annotated[
     list[str | float], Meta(min_length=1, max_length=20, description='Such as "5s", "5m", "2h", or seconds; at most 7 days each.')]
 Words = Annotated[str, Meta(max_length=500)]
-Format = Literal["standard", "provider"]
 
 
 class Wish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -66,10 +59,10 @@ class Wish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_concurrent: Count | None = None
     ordered: bool = False
     retry_schedule: Pauses | None = None
-    signatures: list[str] = msgspec.field(default_factory=lambda: ["v1"])
+    signatures: Signatures = msgspec.field(default_factory=lambda: ["v1"])
     template: Any = None
-    verify: str | None = None
-    allow_cidrs: list[str] | None = None
+    verify: Verify | None = None
+    allow_cidrs: Networks | None = None
     secret: str | None = None
     callback_secret: str | None = None
 
@@ -89,10 +82,10 @@ class Alteration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_concurrent: Count | UnsetType | None = UNSET
     ordered: bool | UnsetType = UNSET
     retry_schedule: Pauses | UnsetType | None = UNSET
-    signatures: list[str] | UnsetType = UNSET
+    signatures: Signatures | UnsetType = UNSET
     template: Any = UNSET
-    verify: str | UnsetType | None = UNSET
-    allow_cidrs: list[str] | UnsetType | None = UNSET
+    verify: Verify | UnsetType | None = UNSET
+    allow_cidrs: Networks | UnsetType | None = UNSET
     callback_secret: str | UnsetType | None = UNSET
 
 
@@ -100,27 +93,38 @@ def new_subscription(wish: Wish, web: Web, account_id: str) -> model.Subscriptio
     """Raises Invalid."""
     url = _address({name: value for name, label in _URL_NAMES.items() if (value := getattr(wish, name)) is not None and label})
     events = _events(wish)
-    _refuse_what_is_to_come(wish.ordered, wish.signatures, wish.template, wish.verify, wish.allow_cidrs)
-    _check(web, url=url, events=events, providers=wish.providers, metadata=wish.metadata, callback_secret=wish.callback_secret)
-    return model.Subscription(
+    networks = checked_networks(wish.allow_cidrs)
+    check_url(url, widen(web.policy, networks), "url")
+    _check(web, events=events, providers=wish.providers, metadata=wish.metadata, callback_secret=wish.callback_secret)
+    subscription = model.Subscription(
         id=web.new_id("sub"), account_id=account_id, url=url, events=events, providers=_tuple(wish.providers), metadata=wish.metadata,
-        format=wish.format, description=wish.description, sealed_headers=_sealed_headers(web, wish.headers),
-        rate_per_second=wish.rate_per_second, max_concurrent=wish.max_concurrent, retry_schedule=_schedule(wish.retry_schedule),
+        format=wish.format, template=checked_template(web, wish.format, wish.template), description=wish.description,
+        sealed_headers=sealed_headers(web, wish.headers),
+        rate_per_second=wish.rate_per_second, max_concurrent=wish.max_concurrent, ordered=wish.ordered,
+        retry_schedule=_schedule(wish.retry_schedule),
         sealed_secret=web.vault.seal(checked_secret(wish.secret)), sealed_callback_secret=_sealed(web, wish.callback_secret),
-        created_at=web.clock(),
+        signatures=checked_signatures(wish.signatures), verify=wish.verify, allow_cidrs=networks, created_at=web.clock(),
     )
+    return with_key_pair(subscription, web)
 
 
 def altered(subscription: model.Subscription, wish: Alteration, web: Web) -> model.Subscription:
     """The subscription as its owner wants it now. Raises Invalid."""
     given = {name: value for name in ("url", "target_url") if (value := getattr(wish, name)) is not UNSET}
     url = _address(given or {"url": subscription.url})
-    _refuse_what_is_to_come(
-        _or(wish.ordered, other=False), _or(wish.signatures, other=["v1"]), _or(wish.template, other=None), _or(wish.verify, other=None),
-        _or(wish.allow_cidrs, other=None))
-    _check(web, url=url, events=_or(wish.events, other=()), providers=_or(wish.providers, other=None),
+    networks = checked_networks(_or(wish.allow_cidrs, other=_list(subscription.allow_cidrs)))
+    check_url(url, widen(web.policy, networks), "url")
+    _check(web, events=_or(wish.events, other=()), providers=_or(wish.providers, other=None),
            metadata=_or(wish.metadata, other=None), callback_secret=_or(wish.callback_secret, other=None))
-    return msgspec.structs.replace(subscription, url=url, **_changes(wish, web))
+    changed = msgspec.structs.replace(
+        subscription, url=url, allow_cidrs=networks, template=_altered_template(subscription, wish, web), **_changes(wish, web))
+    return with_key_pair(changed, web)
+
+
+def _altered_template(subscription: model.Subscription, wish: Alteration, web: Web) -> Any:  # noqa: ANN401 -- JSON can be anything
+    """With another format the template that there was goes away."""
+    form = _or(wish.format, other=subscription.format)
+    return checked_template(web, form, _or(wish.template, other=subscription.template if form == subscription.format else None))
 
 
 def _changes(wish: Alteration, web: Web) -> dict[str, Any]:
@@ -129,9 +133,11 @@ def _changes(wish: Alteration, web: Web) -> dict[str, Any]:
         "events": ("events", _tuple), "providers": ("providers", _tuple), "metadata": ("metadata", _as_it_is),
         "format": ("format", _as_it_is),
         "description": ("description", _as_it_is),
-        "headers": ("sealed_headers", lambda headers: _sealed_headers(web, headers)),
+        "headers": ("sealed_headers", lambda headers: sealed_headers(web, headers)),
         "rate_per_second": ("rate_per_second", _as_it_is), "max_concurrent": ("max_concurrent", _as_it_is),
+        "ordered": ("ordered", _as_it_is),
         "retry_schedule": ("retry_schedule", _schedule),
+        "signatures": ("signatures", checked_signatures), "verify": ("verify", _as_it_is),
         "callback_secret": ("sealed_callback_secret", lambda secret: _sealed(web, secret)),
     }
     return {field: make(value) for name, (field, make) in made.items() if (value := getattr(wish, name)) is not UNSET}
@@ -171,18 +177,8 @@ def _events(wish: Wish) -> tuple[str, ...]:
     return tuple(dict.fromkeys(wish.events)) if wish.events is not None else _DEFAULT_EVENTS
 
 
-def _refuse_what_is_to_come(ordered: bool, signatures: Sequence[str], template: object, verify: str | None,  # noqa: FBT001 -- a field
-                            allow_cidrs: Sequence[str] | None) -> None:
-    if list(signatures) != ["v1"]:
-        raise refuse("signatures", f'anything but ["v1"] {_NOT_YET}')
-    for field, value in (("ordered", ordered or None), ("template", template), ("verify", verify), ("allow_cidrs", allow_cidrs)):
-        if value is not None:
-            raise refuse(field, _NOT_YET)
-
-
-def _check(web: Web, *, url: str, events: Sequence[str], providers: Sequence[str] | None, metadata: Mapping[str, Any] | None,
+def _check(web: Web, *, events: Sequence[str], providers: Sequence[str] | None, metadata: Mapping[str, Any] | None,
            callback_secret: str | None) -> None:
-    check_url(url, web.policy, "url")
     check_patterns(events, "events")
     check_providers(providers, web.providers)
     check_metadata(metadata)
@@ -196,35 +192,10 @@ def _schedule(pauses: Sequence[str | float] | None) -> tuple[float, ...] | None:
 
 
 def _seconds(pause: str | float, field: str) -> float:
-    seconds = float(pause) if not isinstance(pause, str) else _parse_duration(pause, field)
+    seconds = float(pause) if not isinstance(pause, str) else read_duration(pause, field)
     if not 0 <= seconds <= _LONGEST_PAUSE:
         raise refuse(field, "must be 0 to 7 days")
     return seconds
-
-
-def _parse_duration(text: str, field: str) -> float:
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        raise refuse(field, 'must be a span such as "5s", "5m", "2h", or a number of seconds')
-    return float(match[1]) * _UNITS[match[2]]
-
-
-def _sealed_headers(web: Web, headers: Mapping[str, str] | None) -> str | None:
-    for name, value in (headers or {}).items():
-        _check_header(name, value)
-    if len({name.lower() for name in headers or ()}) != len(headers or ()):
-        raise refuse("headers", "has a name twice; upper and lower case are the same")
-    return web.vault.seal(to_json(headers).decode()) if headers else None
-
-
-def _check_header(name: str, value: str) -> None:
-    field = f"headers.{name[:100]}"
-    if not _HEADER_NAME.fullmatch(name):
-        raise refuse(field, "is no name of a header")
-    if name.lower() in _RESERVED or name.lower().startswith("webhook-"):
-        raise refuse(field, "is set by Relay itself")
-    if not _HEADER_VALUE.fullmatch(value) or value != value.strip():
-        raise refuse(field, "must be at most 2000 visible ASCII characters, spaces only inside")
 
 
 def _sealed(web: Web, secret: str | None) -> str | None:
@@ -235,16 +206,13 @@ def _tuple(names: Sequence[str] | None) -> tuple[str, ...] | None:
     return None if names is None else tuple(dict.fromkeys(names))
 
 
+def _list(values: tuple[_Value, ...] | None) -> list[_Value] | None:
+    return None if values is None else list(values)
+
+
 def _as_it_is(value: _Value) -> _Value:
     return value
 
 
 def _or(value: _Value | UnsetType, *, other: _Value) -> _Value:
     return other if isinstance(value, UnsetType) else value
-
-
-def headers_of(subscription: model.Subscription, web: Web) -> dict[str, str]:
-    """Its custom headers, values masked."""
-    if subscription.sealed_headers is None:
-        return {}
-    return dict.fromkeys(msgspec.json.decode(web.vault.open(subscription.sealed_headers), type=dict[str, str]), "***")

@@ -62,11 +62,12 @@ class Call(Struct, Generic[Query, Body], frozen=True, kw_only=True):
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """What an operation may answer with. `shape`: the struct in the body; `is_page`, `is_array`: many of them. Without a shape
-    it is `media_type`."""
+    """What an operation may answer with. `shape`: the struct in the body; `or_shape`: it may be that one instead; `is_page`,
+    `is_array`: many of them. Without a shape it is `media_type`."""
 
     means: str
     shape: type[Struct] | None = None
+    or_shape: type[Struct] | None = None
     is_page: bool = False
     is_array: bool = False
     media_type: str = "application/json"

@@ -8,10 +8,13 @@ from msgspec import Struct
 
 from relay.bell import Bell
 from relay.net.guard import Policy
-from relay.ports import Archive, Gate, Meter, Provider, Store, Tasks
+from relay.ports import Archive, Formats, Gate, Meter, Prepare, Provider, Store, Tasks
 from relay.signing import Seal
 from relay.vault import Vault
 from relay.view import Link
+
+ShakeHands = Callable[[str, Mapping[str, str], Policy], Awaitable[str | None]]
+"""Ask the receiver at this address, with these headers, whether it wants to hear. What went wrong, in words; None: it agreed."""
 
 
 class Web(Struct, frozen=True, kw_only=True):
@@ -26,9 +29,12 @@ class Web(Struct, frozen=True, kw_only=True):
     archive: Archive
     bell: Bell
     vault: Vault
+    formats: Formats
+    prepare: Prepare
     link: Link
     image_seal: Seal
     policy: Policy
+    shake_hands: ShakeHands
     clock: Callable[[], datetime]
     new_id: Callable[[str], str]
     meter: Meter

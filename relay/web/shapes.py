@@ -11,8 +11,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from relay import model
-from relay.model import DeliveryStatus, ErrorCode, EventType, SubscriptionStatus, TaskStatus, Verdict, Via
+from relay.model import DeliveryStatus, ErrorCode, EventType, ReplayStatus, SubscriptionStatus, TaskStatus, Verdict, Via
 from relay.ports import Page
+from relay.web.duration import write_duration
 
 Time = Annotated[datetime, Meta(tz=True)]
 
@@ -97,6 +98,24 @@ class Sample(Struct, frozen=True, kw_only=True):
     data: dict[str, Any]
 
 
+class FlatSample(Struct, frozen=True, kw_only=True):
+    """Exactly what a subscriber of format `flat` receives. The task's metadata comes after these as `metadata_KEY`; what is not
+    about a task brings names of its own, such as `subscription_id`."""
+
+    id: str
+    type: EventType
+    timestamp: Time
+    task_id: str | None
+    status: str | None
+    provider: str | None
+    model: str | None
+    prompt: str | None
+    image_url: str | None
+    image_urls: list[str]
+    error_code: str | None
+    error_message: str | None
+
+
 class EventKind(Struct, frozen=True, kw_only=True):
     """A type of event, fit for a drop-down."""
 
@@ -106,7 +125,7 @@ class EventKind(Struct, frozen=True, kw_only=True):
 
 
 class Delivery(Struct, frozen=True, kw_only=True):
-    """One event on its way to one subscription."""
+    """One event on its way to one subscription. `replay_id`: of the replay that made it."""
 
     id: str
     event_id: str
@@ -116,6 +135,24 @@ class Delivery(Struct, frozen=True, kw_only=True):
     status: DeliveryStatus
     attempts: int
     next_attempt_at: Time | None
+    created_at: Time
+    completed_at: Time | None
+    replay_id: str | None
+
+
+class Replay(Struct, frozen=True, kw_only=True):
+    """Events told once more to one subscription. `total` is null until they are counted; `done` of them were attempted. What was asked
+    for: `since`, `until`, `delivery_status` (`status` of the request), `types`."""
+
+    id: str
+    subscription_id: str
+    status: ReplayStatus
+    total: int | None
+    done: int
+    since: Time | None
+    until: Time
+    delivery_status: DeliveryStatus | None
+    types: list[str] | None
     created_at: Time
     completed_at: Time | None
 
@@ -162,7 +199,7 @@ class Callback(Struct, frozen=True, kw_only=True):
 
 class Subscription(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who wants to hear. `secret` signs the deliveries; it is shown on creation, on rotation and at `…/secret`. Values of
-    `headers` and the `callback_secret` are masked. `retry_schedule` in seconds."""
+    `headers` and the `callback_secret` are masked. `public_key` (`whpk_…`) verifies signatures `v1a`. `retry_schedule` in seconds."""
 
     id: str
     url: str
@@ -184,6 +221,7 @@ class Subscription(Struct, frozen=True, kw_only=True, omit_defaults=True):
     verify: str | None
     allow_cidrs: list[str] | None
     callback_secret: str | None
+    public_key: str | None
     task_id: str | None
     failing_since: Time | None
     created_at: Time
@@ -191,10 +229,11 @@ class Subscription(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Secret(Struct, frozen=True, kw_only=True):
-    """The signing secret in force."""
+    """The signing secret in force, and the public key that verifies signatures `v1a`, where there are any."""
 
     id: str
     secret: str
+    public_key: str | None
 
 
 class Key(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -209,11 +248,13 @@ class Key(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Account(Struct, frozen=True, kw_only=True):
-    """To whom tasks, events, subscriptions and keys belong."""
+    """To whom tasks, events, subscriptions and keys belong. `retention`: how long its finished tasks are kept, such as `90d`; null: as
+    long as RELAY_RETENTION says."""
 
     id: str
     name: str
     created_at: Time
+    retention: str | None
 
 
 class Me(Struct, frozen=True, kw_only=True):
@@ -271,4 +312,12 @@ def callback_view(callback: model.Callback) -> Callback:
 
 
 def account_view(account: model.Account) -> Account:
-    return msgspec.convert(account, Account, from_attributes=True)
+    retention = None if account.retention is None else write_duration(account.retention)
+    return Account(id=account.id, name=account.name, created_at=account.created_at, retention=retention)
+
+
+def replay_view(replay: model.Replay) -> Replay:
+    return Replay(
+        id=replay.id, subscription_id=replay.subscription_id, status=replay.status, total=replay.total, done=replay.done,
+        since=replay.since, until=replay.until, delivery_status=replay.delivery_status,
+        types=None if replay.types is None else list(replay.types), created_at=replay.created_at, completed_at=replay.completed_at)

@@ -2,19 +2,22 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
+
+import pytest
 
 from relay.bell import Bell
 from relay.delivery.sender import Sender
 from relay.delivery.worker import DeliveryWorker
 from relay.errors import StoreError
 from relay.ids import new_id
-from relay.model import Attempt, Delivery, DeliveryStatus, Subscription
+from relay.model import Attempt, Delivery, DeliveryStatus, EventType, Subscription
 from relay.net.fetch import GuardedSession
-from relay.ports import DeliveryFilter, JobClaim, Settlement, Store
-from tests.delivery.made import ACCOUNT, make_ping, make_sender, make_subscription, now
+from relay.ports import DeliveryFilter, Job, JobClaim, Settlement, Store
+from relay.view import task_event
+from tests.delivery.made import ACCOUNT, link, make_ping, make_sender, make_subscription, make_task, now
 
 AT_ONCE = (0.0, 0.0, 0.0)
 
@@ -30,6 +33,27 @@ class Office:
     async def subscribe(self, url: str, **fields: Any) -> Subscription:
         made, _ = await self.store.add_subscription(make_subscription(url, **fields), identity=new_id("sub"), now=now())
         return made
+
+    async def failing(self, url: str) -> Subscription:
+        """One that has failed for a minute."""
+        return await self.subscribe(url, failing_since=now() - timedelta(minutes=1))
+
+    async def slowness(self, subscription: Subscription) -> int:
+        found = await self.store.subscription(ACCOUNT, subscription.id)
+        assert found is not None
+        return found.slowness
+
+    async def exhausted(self) -> list[Delivery]:
+        found: list[Delivery] = (await self.store.deliveries(ACCOUNT, DeliveryFilter(status=DeliveryStatus.EXHAUSTED), limit=500)).data
+        return found
+
+    async def task_events(self, number: int) -> list[str]:
+        """So many events of one task: their ids."""
+        task = make_task()
+        events = [task_event(new_id("evt"), EventType.TASK_PROGRESS, task, link, now()) for _ in range(number)]
+        for event in events:
+            await self.store.add_event(event)
+        return [event.id for event in events]
 
     async def ping(self, subscription: Subscription, number: int = 1) -> list[Delivery]:
         return [delivery for _ in range(number) for delivery in await self.store.add_event(make_ping(subscription))]
@@ -65,17 +89,23 @@ class Shim:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.claims = 0
+        self.claimed = 0
         self.batches: list[int] = []
         self.released: list[str] = []
         self.fails_to_claim = 0
         self.fails_to_settle = 0
 
-    async def claim_deliveries(self, *, limit: int, now: datetime, full: Sequence[str] = ()) -> JobClaim:
+    async def claim_deliveries(self, *, limit: int, now: datetime, rooms: Mapping[str, int] | None = None) -> JobClaim:
         self.claims += 1
         if self.fails_to_claim:
             self.fails_to_claim -= 1
             raise StoreError("the disk is full")
-        return await self._store.claim_deliveries(limit=limit, now=now, full=full)
+        claim = await self._store.claim_deliveries(limit=limit, now=now, rooms=rooms)
+        self.claimed += len(claim.jobs)
+        return claim
+
+    async def confirm_job(self, job: Job) -> Job | None:
+        return await self._store.confirm_job(job)
 
     async def settle(self, settlements: Sequence[Settlement], *, now: datetime) -> None:
         self.batches.append(len(settlements))
@@ -87,3 +117,9 @@ class Shim:
     async def release_deliveries(self, delivery_ids: Sequence[str]) -> None:
         self.released.extend(delivery_ids)
         await self._store.release_deliveries(delivery_ids)
+
+
+async def cancel(running: "asyncio.Task[None]") -> None:
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running

@@ -114,6 +114,16 @@ async def test_no_proxy_of_the_environment_is_used(session: GuardedSession, monk
         assert (len(proxy.requests), len(receiver.requests)) == (0, 1)
 
 
+async def test_no_credentials_of_the_environment_are_used(
+        session: GuardedSession, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "netrc").write_text("default login relay password hush\n")
+    (tmp_path / "netrc").chmod(0o600)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    async with Receiver() as receiver:
+        await post(session, receiver.url)
+        assert "authorization" not in receiver.requests[0].headers
+
+
 async def test_an_answer_is_read_to_its_limit_and_no_further(session: GuardedSession) -> None:
     async with Receiver(Answer(body=b"", after="ever")) as receiver:
         reply = await post(session, receiver.url)

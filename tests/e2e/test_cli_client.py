@@ -122,10 +122,22 @@ def test_subscriptions_are_added_tried_listed_and_removed(relay: Any, inbox: Inb
     assert [delivery["event_type"] for delivery in deliveries] == ["ping"]
     assert relay("deliveries", "attempts", deliveries[0]["id"])
     assert relay("subscriptions", "rotate", made["id"]).startswith("whsec_")
+    since = "2026-01-01T00:00:00Z"
+    replay = relay("subscriptions", "replay", made["id"], "--status", "exhausted", "--type", "task.*", "--since", since, "--json")
+    assert (replay["subscription_id"], replay["delivery_status"], replay["types"]) == (made["id"], "exhausted", ["task.*"])
     relay("subscriptions", "pause", made["id"])
     assert relay("subscriptions", "resume", made["id"], "--json")["status"] == "active"
     relay("subscriptions", "rm", made["id"])
     assert made["id"] not in relay("subscriptions")
+
+
+def test_a_subscription_may_bring_a_body_of_its_own(relay: Any, inbox: Inbox, tmp_path: Path) -> None:
+    template = tmp_path / "body.json"
+    template.write_text('{"größe": "{{ type }}!"}', encoding="utf-8")
+    made = relay("subscriptions", "add", inbox.url, "--template", str(template), "--json")
+    relay("subscriptions", "test", made["id"])
+    headers, body = inbox.await_one()
+    assert Webhook(made["secret"]).verify(body, headers) == {"größe": "ping!"}
 
 
 def test_trigger_sends_a_sample_through_the_whole_path(relay: Any, inbox: Inbox) -> None:

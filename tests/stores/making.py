@@ -114,6 +114,12 @@ class Shelf:
         [delivery] = await self.deliveries(task_id=task.id)
         return delivery
 
+    async def deliver_to_all(self, *, at: datetime = NOW) -> Task:
+        """A task that ended, to as many subscriptions as there are."""
+        task = await self.add_open_task()
+        await self.finish(task, now=at)
+        return task
+
     async def deliveries(self, **which: Any) -> list[Delivery]:
         found: list[Delivery] = (await self.store.deliveries(self.account_id, DeliveryFilter(**which), limit=200)).data
         return found
@@ -128,8 +134,8 @@ class Shelf:
         assert found is not None
         return found
 
-    async def claim_jobs(self, *, now: datetime = NOW, limit: int = 100, full: tuple[str, ...] = ()) -> list[Job]:
-        return (await self.store.claim_deliveries(limit=limit, now=now, full=full)).jobs
+    async def claim_jobs(self, *, now: datetime = NOW, limit: int = 100, rooms: dict[str, int] | None = None) -> list[Job]:
+        return (await self.store.claim_deliveries(limit=limit, now=now, rooms=rooms)).jobs
 
     async def send(self, *, now: datetime = NOW, limits: Limits | None = None, provider: str = "kie") -> Claim:
         return await self.store.claim_submissions(provider, limits=limits or Limits(), deadline=DEADLINE, now=now)

@@ -1,6 +1,7 @@
 """Deliveries: claimed, given back, settled, asked for by hand, listed."""
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -37,6 +38,12 @@ async def health(shelf: Shelf, subscription: Subscription) -> tuple[Subscription
     return found.status, found.disabled_reason, found.failing_since
 
 
+async def slowness(shelf: Shelf, subscription: Subscription) -> int:
+    found = await shelf.store.subscription(shelf.account_id, subscription.id)
+    assert found is not None
+    return found.slowness
+
+
 async def test_a_job_holds_all_that_is_needed_to_attempt_it(shelf: Shelf) -> None:
     subscription = await shelf.subscribe()
     delivery = await shelf.deliver()
@@ -55,14 +62,64 @@ async def test_a_job_of_an_event_that_speaks_of_no_task_has_none(shelf: Shelf) -
 
 
 async def test_deliveries_are_claimed_when_they_are_due_longest_due_first(shelf: Shelf) -> None:
-    await shelf.subscribe()
+    rooms = {(await shelf.subscribe()).id: 2}
     made = [await shelf.deliver(at=after(seconds=seconds)) for seconds in (3, 1, 2, 9)]
-    claim = await shelf.store.claim_deliveries(limit=2, now=after(seconds=5))
+    claim = await shelf.store.claim_deliveries(limit=9, now=after(seconds=5), rooms=rooms)
     assert [job.delivery.id for job in claim.jobs] == [made[1].id, made[2].id]
-    assert claim.next_at == after(seconds=3)
-    claim = await shelf.store.claim_deliveries(limit=2, now=after(seconds=5))
+    assert claim.next_at is not None
+    assert claim.next_at <= after(seconds=5)
+    claim = await shelf.store.claim_deliveries(limit=9, now=after(seconds=5), rooms=rooms)
     assert ([job.delivery.id for job in claim.jobs], claim.next_at) == ([made[0].id], after(seconds=9))
-    assert (await shelf.store.claim_deliveries(limit=2, now=after(seconds=5))).jobs == []
+    assert (await shelf.store.claim_deliveries(limit=9, now=after(seconds=5), rooms=rooms)).jobs == []
+
+
+async def test_of_each_subscription_as_many_are_claimed_as_it_has_room_for_or_one(shelf: Shelf) -> None:
+    wide, unknown, full = [await shelf.subscribe() for _ in range(3)]
+    for _ in range(5):
+        await shelf.deliver_to_all()
+    claimed = Counter(job.subscription.id for job in await shelf.claim_jobs(rooms={wide.id: 3, full.id: 0}))
+    assert claimed == {wide.id: 3, unknown.id: 1}
+
+
+async def test_where_not_all_can_be_claimed_each_subscription_has_its_turn(shelf: Shelf) -> None:
+    busy = [await shelf.subscribe() for _ in range(4)]
+    rooms = {one.id: 9 for one in busy}
+    for _ in range(5):
+        await shelf.deliver_to_all()
+    late = await shelf.subscribe(events=("ping",))
+    await shelf.store.add_event(shelf.event(subscription_id=late.id, created_at=after(seconds=1)))
+    turns = [Counter(job.subscription.id for job in await shelf.claim_jobs(limit=4, now=after(seconds=second), rooms=rooms))
+             for second in (2, 3)]
+    assert turns[0] == {one.id: 1 for one in busy}
+    assert late.id in turns[1]
+
+
+async def test_what_waited_is_confirmed_with_its_subscription_as_it_is_now(shelf: Shelf) -> None:
+    subscription = await shelf.subscribe()
+    await shelf.deliver()
+    [job] = await shelf.claim_jobs()
+    moved = msgspec.structs.replace(subscription, url="https://b.example/hook")
+    await shelf.store.change_subscription(moved, identity="b")
+    assert await shelf.store.confirm_job(job) == msgspec.structs.replace(job, subscription=moved)
+
+
+async def test_what_was_held_or_cancelled_while_it_waited_is_not_confirmed(shelf: Shelf) -> None:
+    paused, removed = await shelf.subscribe(), await shelf.subscribe()
+    await shelf.deliver_to_all()
+    jobs = await shelf.claim_jobs()
+    assert len(jobs) == 2
+    await shelf.store.set_subscription_status(shelf.account_id, paused.id, SubscriptionStatus.PAUSED, now=NOW)
+    await shelf.store.remove_subscription(shelf.account_id, removed.id, now=NOW)
+    assert [await shelf.store.confirm_job(job) for job in jobs] == [None, None]
+
+
+async def test_of_several_values_of_slowness_the_last_one_stands(shelf: Shelf) -> None:
+    subscription = await shelf.subscribe()
+    made = [await shelf.deliver() for _ in range(3)]
+    await shelf.store.settle([shelf.settlement(made[0], slowness=4), shelf.settlement(made[1], slowness=3)], now=NOW)
+    assert await slowness(shelf, subscription) == 3
+    await shelf.settle(made[2])
+    assert await slowness(shelf, subscription) == 3
 
 
 async def test_a_claim_without_anything_pending_has_no_next_time(shelf: Shelf) -> None:
@@ -73,7 +130,7 @@ async def test_a_claim_without_anything_pending_has_no_next_time(shelf: Shelf) -
 async def test_deliveries_of_full_subscriptions_are_left(shelf: Shelf) -> None:
     full, free = await shelf.subscribe(), await shelf.subscribe()
     await shelf.finish(await shelf.add_open_task())
-    claim = await shelf.store.claim_deliveries(limit=9, now=NOW, full=[full.id])
+    claim = await shelf.store.claim_deliveries(limit=9, now=NOW, rooms={full.id: 0})
     assert ([job.subscription.id for job in claim.jobs], claim.next_at) == ([free.id], None)
     assert [job.subscription.id for job in await shelf.claim_jobs()] == [full.id]
 
@@ -81,7 +138,7 @@ async def test_deliveries_of_full_subscriptions_are_left(shelf: Shelf) -> None:
 async def test_no_delivery_is_claimed_twice(shelf: Shelf) -> None:
     await shelf.subscribe()
     made = [await shelf.deliver() for _ in range(12)]
-    claims = await asyncio.gather(*(shelf.claim_jobs(limit=3) for _ in range(8)))
+    claims = await asyncio.gather(*(shelf.claim_jobs(rooms={made[0].subscription_id: 3}) for _ in range(8)))
     assert sorted(job.delivery.id for jobs in claims for job in jobs) == sorted(delivery.id for delivery in made)
 
 

@@ -17,7 +17,8 @@ _EVERYTHING: dict[str, Any] = {
     "events": ("task.*", "ping"), "providers": ("kie",), "metadata": {"order": 17, "rush": True}, "format": "provider",
     "description": "the studio's", "sealed_headers": "sealed headers", "rate_per_second": 0.5, "max_concurrent": 4, "ordered": True,
     "retry_schedule": (0.0, 5.0, 300.0), "signatures": ("v1", "v1a"), "template": {"text": ["{id}"]}, "verify": "echo",
-    "allow_cidrs": ("10.0.0.0/8",), "previous_sealed_secret": "old", "previous_secret_until": after(days=1),
+    "allow_cidrs": ("10.0.0.0/8",), "previous_sealed_secret": "old", "public_key": "public",
+    "sealed_private_key": "private", "previous_sealed_private_key": "old private", "previous_secret_until": after(days=1),
     "sealed_callback_secret": "sealed callback",
 }
 
@@ -161,7 +162,7 @@ async def test_resuming_makes_held_ones_due_at_once_oldest_first(shelf: Shelf) -
     resumed = await shelf.store.set_subscription_status(
         shelf.account_id, subscription.id, SubscriptionStatus.ACTIVE, now=after(minutes=1))
     assert resumed == subscription
-    jobs = await shelf.claim_jobs(now=after(minutes=1))
+    jobs = await shelf.claim_jobs(now=after(minutes=1), rooms={subscription.id: 9})
     assert [job.delivery.id for job in jobs] == [delivery.id for delivery in held]
 
 

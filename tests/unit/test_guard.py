@@ -17,7 +17,8 @@ TEN = Policy((ipaddress.ip_network("10.0.0.0/8"),))
 CLOSED = {
     "0.0.0.0": "unspecified", "0.1.2.3": "unspecified", "10.0.0.1": "private", "100.64.0.1": "carrier-grade NAT",
     "100.100.100.200": "metadata", "127.0.0.1": "loopback", "127.255.255.254": "loopback", "168.63.129.16": "metadata",
-    "169.254.0.1": "link-local", "169.254.169.254": "metadata", "169.254.170.2": "metadata", "172.16.0.1": "private",
+    "169.254.0.1": "link-local", "169.254.170.23": "metadata", "169.254.42.42": "metadata",
+    "169.254.169.254": "metadata", "169.254.170.2": "metadata", "172.16.0.1": "private",
     "172.31.255.255": "private", "192.0.0.8": "reserved", "192.0.0.192": "metadata", "192.0.2.1": "documentation",
     "192.88.99.1": "6to4", "192.168.255.1": "private", "198.18.0.1": "benchmark", "198.19.255.255": "benchmark",
     "198.51.100.1": "documentation", "203.0.113.1": "documentation", "224.0.0.1": "multicast", "239.1.2.3": "multicast",
@@ -25,6 +26,8 @@ CLOSED = {
     "::": "unspecified", "::1": "loopback", "::2": "IPv4-compatible", "::8.8.8.8": "IPv4-compatible", "::ffff:10.0.0.1": "private",
     "::ffff:169.254.169.254": "metadata", "::ffff:0:10.0.0.1": "IPv4-translated", "64:ff9b::10.0.0.1": "private",
     "64:ff9b::127.0.0.1": "loopback", "64:ff9b:1::8.8.8.8": "local NAT64", "64:ff9b:2::1": "reserved", "100::1": "discard",
+    "100:0:0:1::1": "dummy", "64:ff9b::169.254.169.254": "metadata", "2002:a00:1::1": "6to4", "2001:0:4136:e378::1": "Teredo",
+    "::ffff:100.64.0.1": "carrier-grade NAT", "fd00:ec2::23": "metadata", "fd00:42::42": "metadata",
     "2001::1": "Teredo", "2001:2::1": "benchmark", "2001:10::1": "reserved", "2001:20::1": "reserved", "2001:db8::1": "documentation",
     "2002:808:808::1": "6to4", "3fff::1": "documentation", "5f00::1": "SRv6", "4000::1": "reserved", "fc00::1": "private",
     "fd00:ec2::254": "metadata", "fd12:3456::1": "private", "fe80::1": "link-local", "fe80::1%eth0": "link-local",

@@ -4,11 +4,22 @@ import base64
 from datetime import UTC, datetime
 
 import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from relay.signing import Seal, derive_key, new_webhook_secret, read_webhook_secret, webhook_signature
+from relay.signing import (
+    Seal,
+    derive_key,
+    new_private_key,
+    new_webhook_secret,
+    public_key_of,
+    read_private_key,
+    read_webhook_secret,
+    webhook_signature,
+)
 
 OLD, NEW = "o" * 32, "n" * 32
 values = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=40)
@@ -30,6 +41,33 @@ def test_the_public_library_verifies_every_signature(body: bytes) -> None:
     Webhook(secret).verify(body, headers, json_parse=False)
     with pytest.raises(WebhookVerificationError):
         Webhook(secret).verify(body + b" ", headers, json_parse=False)
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=200))
+def test_a_public_key_verifies_what_its_private_key_signed(body: bytes) -> None:
+    private_key = new_private_key()
+    public_key = public_key_of(private_key)
+    header = webhook_signature([], "evt_1", 1614265330, body, private_keys=[read_private_key(private_key)])
+    version, _, signature = header.partition(",")
+    verifier = Ed25519PublicKey.from_public_bytes(base64.b64decode(public_key.removeprefix("whpk_")))
+    assert (version, private_key[:5], public_key[:5]) == ("v1a", "whsk_", "whpk_")
+    verifier.verify(base64.b64decode(signature), b"evt_1.1614265330." + body)
+    with pytest.raises(InvalidSignature):
+        verifier.verify(base64.b64decode(signature), b"evt_1.1614265331." + body)
+
+
+def test_an_ed25519_signature_is_the_one_of_the_specification() -> None:
+    """The first key pair of RFC 8032, 7.1; ed25519 is deterministic."""
+    private_key = "whsk_" + base64.b64encode(bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")).decode()
+    public_key = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
+    assert base64.b64decode(public_key_of(private_key).removeprefix("whpk_")).hex() == public_key
+
+
+def test_both_kinds_of_signature_stand_side_by_side() -> None:
+    private_key = read_private_key(new_private_key())
+    header = webhook_signature([b"a" * 24, b"b" * 24], "evt_1", 1, b"{}", private_keys=[private_key])
+    assert [token.partition(",")[0] for token in header.split(" ")] == ["v1", "v1", "v1a"]
 
 
 def test_while_a_secret_rotates_both_verify() -> None:

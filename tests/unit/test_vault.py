@@ -33,6 +33,19 @@ def test_a_secret_of_a_retired_key_is_lost() -> None:
         Vault([NEW]).open(Vault([OLD]).seal("secret"))
 
 
+def test_what_an_older_key_sealed_is_sealed_anew_once() -> None:
+    both = Vault([NEW, OLD])
+    resealed = both.reseal(Vault([OLD]).seal("secret"))
+    assert resealed is not None
+    assert Vault([NEW]).open(resealed) == "secret"
+    assert both.reseal(resealed) is None
+
+
+def test_what_a_retired_key_sealed_cannot_be_sealed_anew() -> None:
+    with pytest.raises(SecretLost):
+        Vault([NEW]).reseal(Vault([OLD]).seal("secret"))
+
+
 @pytest.mark.parametrize("sealed", ["", "nonsense", "gAAAAA", "ü"])
 def test_what_was_never_sealed_is_lost_too(sealed: str) -> None:
     with pytest.raises(SecretLost):

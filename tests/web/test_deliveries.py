@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 PATH = "/api/v1/deliveries"
 FIELDS = {"id", "event_id", "event_type", "subscription_id", "task_id", "status", "attempts", "next_attempt_at", "created_at",
-          "completed_at"}
+          "completed_at", "replay_id"}
 
 
 async def listed(api: httpx.AsyncClient, **which: Any) -> list[dict[str, Any]]:

@@ -121,7 +121,7 @@ class TestAccounts:
         listed = (await house.operator.get("/api/v1/accounts", params={"limit": "200"})).json()["data"]
 
         assert {"default", house.account} <= {account["name"] for account in listed}
-        assert all(set(account) == {"id", "name", "created_at"} for account in listed)
+        assert all(set(account) == {"id", "name", "created_at", "retention"} for account in listed)
 
     async def test_an_admin_acts_for_an_account_by_name_or_id(self, house: House) -> None:
         account = next(each for each in (await house.operator.get("/api/v1/accounts")).json()["data"] if each["name"] == house.account)

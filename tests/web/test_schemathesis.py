@@ -22,7 +22,8 @@ pytestmark = pytest.mark.anyio
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 TOOL = Path(sys.executable).with_name("schemathesis")
 OUT_OF_REACH = {"streamEvents", "showDocument", "takeCallback", "showImage", "revokeKey"}
-"""Not asked (it leaves out the document itself), or only with tokens and ids that schemathesis cannot know; each has its own tests."""
+"""Not asked (it leaves out the document itself), or only with tokens and ids that schemathesis cannot know; each has its own tests.
+By chance it may find one of those ids."""
 REFUSALS = {400, 401, 403, 404, 415, 422}
 
 
@@ -37,7 +38,6 @@ async def test_the_document_is_kept(running: Running, tmp_path: Path) -> None:
     assert run.returncode == 0, run.stdout.decode() + run.stderr.decode()
     reached = statuses_by_operation(report)
     assert {operation.id for operation in OPERATIONS if not reached[operation.id] - REFUSALS} <= OUT_OF_REACH
-    assert {operation.id for operation in OPERATIONS if not operation.is_open and 401 not in reached[operation.id]} <= OUT_OF_REACH
 
 
 def statuses_by_operation(report: Path) -> Mapping[str, set[int]]:

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 FIELDS = {
     "id", "url", "target_url", "status", "disabled_reason", "events", "providers", "metadata", "format", "description", "headers",
     "rate_per_second", "max_concurrent", "ordered", "retry_schedule", "signatures", "template", "verify", "allow_cidrs",
-    "callback_secret", "task_id", "failing_since", "created_at",
+    "callback_secret", "public_key", "task_id", "failing_since", "created_at",
 }
 
 
@@ -104,14 +104,24 @@ class TestCreating:
         ("events", []), ("events", ["task.done"]), ("events", ["task.succeeded", "*.x"]), ("providers", ["dalle"]), ("format", "xml"),
         ("metadata", {"a": {"b": 1}}), ("headers", {"webhook-id": "1"}), ("headers", {"host": "a"}), ("headers", {"a": "b\r\nc: d"}),
         ("rate_per_second", 0), ("max_concurrent", 0), ("retry_schedule", ["soon"]), ("retry_schedule", []), ("retry_schedule", ["8d"]),
-        ("secret", "whsec_short"), ("secret", "hush"), ("callback_secret", ""), ("signatures", ["v1a"]), ("ordered", True),
-        ("template", {"a": 1}), ("verify", "x-hook-secret"), ("allow_cidrs", ["10.0.0.0/8"]), ("colour", "red"),
+        ("secret", "whsec_short"), ("secret", "hush"), ("callback_secret", ""), ("signatures", ["v2"]), ("signatures", []),
+        ("signatures", ["v1", "v1"]), ("template", {"a": 1}), ("verify", "echo"), ("allow_cidrs", ["10.0.0.1/8"]),
+        ("allow_cidrs", ["inside"]), ("allow_cidrs", []), ("colour", "red"),
     ])
     async def test_what_cannot_be_is_refused_by_name(self, api: httpx.AsyncClient, field: str, value: object) -> None:
         refused = named_fields(await api.post(PATH, json={"url": URL, field: value}))
 
         assert [name.split(".")[0] for name in refused] == [field]
         assert (await api.get(PATH)).json()["data"] == []
+
+    async def test_pace_and_order_are_its_owners(self, api: httpx.AsyncClient) -> None:
+        wish = {"rate_per_second": 2.5, "max_concurrent": 3, "ordered": True}
+        made = await subscribe(api, **wish)
+        assert {name: made[name] for name in wish} == wish
+
+        changed = (await api.patch(f"{PATH}/{made['id']}", json={"ordered": False, "max_concurrent": None})).json()
+
+        assert (changed["ordered"], changed["max_concurrent"], changed["rate_per_second"]) == (False, None, 2.5)
 
     async def test_without_an_address_there_is_none(self, api: httpx.AsyncClient) -> None:
         assert named_fields(await api.post(PATH, json={})) == {"url"}
@@ -179,7 +189,7 @@ class TestLooking:
         problem(await reader.post(PATH, json={"url": URL}), 403, "forbidden")
         problem(await reader.get(f"{PATH}/{made['id']}/secret"), 403, "forbidden")
         problem(await writer.get(PATH), 403, "forbidden")
-        assert (await writer.get(f"{PATH}/{made['id']}/secret")).json() == {"id": made["id"], "secret": made["secret"]}
+        assert (await writer.get(f"{PATH}/{made['id']}/secret")).json() == {"id": made["id"], "secret": made["secret"], "public_key": None}
 
 
 class TestAltering:

@@ -6,30 +6,10 @@ The links are those of the event, where it was told; they open for longer than t
 
 from collections.abc import Mapping
 
-import msgspec
-from msgspec import Struct
-
 from relay.delivery.formats.standard import standard_message
-from relay.ports import Job, Message, Provider
-
-
-class _Image(Struct):
-    url: str | None = None
-
-
-class _Task(Struct):
-    images: list[_Image] = []
-
-
-class _Data(Struct):
-    task: _Task
-
-
-class _Body(Struct):
-    data: _Data
-
-
-_decoder = msgspec.json.Decoder(_Body)
+from relay.delivery.formats.told import read_event
+from relay.model import Event, Task
+from relay.ports import Message, Provider
 
 
 class ProviderFormat:
@@ -38,9 +18,9 @@ class ProviderFormat:
     def __init__(self, providers: Mapping[str, Provider]) -> None:
         self._providers = providers
 
-    def __call__(self, job: Job) -> Message:
-        provider = self._providers.get(job.task.provider) if job.task else None
-        if job.task is None or provider is None or not job.event.type.startswith("task."):
-            return standard_message(job)
-        body = _decoder.decode(job.event.body)
-        return provider.callback_for(job.task, [image.url for image in body.data.task.images if image.url])
+    def __call__(self, event: Event, task: Task | None) -> Message:
+        provider = self._providers.get(task.provider) if task else None
+        told = read_event(event).task
+        if task is None or provider is None or told is None:
+            return standard_message(event)
+        return provider.callback_for(task, told.image_urls)

@@ -1,7 +1,8 @@
 """Format `standard`: the event's own body, byte for byte as it was frozen."""
 
-from relay.ports import Job, Message
+from relay.model import Event
+from relay.ports import Message
 
 
-def standard_message(job: Job) -> Message:
-    return Message(body=job.event.body)
+def standard_message(event: Event) -> Message:
+    return Message(body=event.body)

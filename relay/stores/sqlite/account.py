@@ -1,10 +1,10 @@
 """Accounts and their keys."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from relay.errors import Conflict
 from relay.model import Account, Key
-from relay.ports.store import Page
+from relay.ports.page import Page
 from relay.stores.sqlite.connection import Readers, Row
 from relay.stores.sqlite.page import FIRST_PAGE, page
 from relay.stores.sqlite.row import key_row, micros, moment, read_account, read_key
@@ -24,8 +24,8 @@ class Accounts:
             if await transaction.fetch("SELECT 1 FROM accounts WHERE name = :name", {"name": account.name}):
                 raise Conflict(f"there is an account named {account.name} already")
             await transaction.run(
-                "INSERT INTO accounts (id, name, created_at) VALUES (:id, :name, :created_at)",
-                {"id": account.id, "name": account.name, "created_at": micros(account.created_at)})
+                "INSERT INTO accounts (id, name, created_at, retention) VALUES (:id, :name, :created_at, :retention)",
+                {"id": account.id, "name": account.name, "created_at": micros(account.created_at), "retention": account.retention})
             return account
 
         return await self._writer.write_alone(add)
@@ -40,6 +40,15 @@ class Accounts:
             "SELECT * FROM accounts WHERE id < :cursor ORDER BY id DESC LIMIT :limit",
             {"cursor": cursor or FIRST_PAGE, "limit": limit + 1})
         return page(rows, limit, read_account)
+
+    async def set_retention(self, account_id: str, retention: timedelta | None) -> Account | None:
+        async def change(transaction: Transaction) -> Account | None:
+            row = await transaction.fetch_one(
+                "UPDATE accounts SET retention = :retention WHERE id = :id RETURNING *",
+                {"id": account_id, "retention": retention.total_seconds() if retention else None})
+            return None if row is None else read_account(row)
+
+        return await self._writer.write_alone(change)
 
     async def add_key(self, key: Key) -> None:
         async def add(transaction: Transaction) -> None:
@@ -56,7 +65,7 @@ class Accounts:
 
     async def key(self, key_hash: str) -> tuple[Key, Account] | None:
         row = await self._readers.fetch_one(
-            """SELECT keys.*, accounts.name AS account_name, accounts.created_at AS account_created_at
+            """SELECT keys.*, accounts.name AS account_name, accounts.created_at AS account_created_at, accounts.retention
             FROM keys JOIN accounts ON accounts.id = keys.account_id WHERE hash = :hash AND revoked_at IS NULL""",
             {"hash": key_hash})
         return None if row is None else (read_key(row), _account_of_key(row))
@@ -79,4 +88,5 @@ class Accounts:
 
 
 def _account_of_key(row: Row) -> Account:
-    return Account(id=row["account_id"], name=row["account_name"], created_at=moment(row["account_created_at"]))
+    return Account(id=row["account_id"], name=row["account_name"], created_at=moment(row["account_created_at"]),
+                   retention=row["retention"])

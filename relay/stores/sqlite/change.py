@@ -14,6 +14,7 @@ from msgspec import Struct
 from relay.lifecycle import Decision, decide
 from relay.model import Callback, Change, Event, Note, Task, TaskStatus, Via
 from relay.ports.store import Applied
+from relay.stores.sqlite.alarm import Alarms
 from relay.stores.sqlite.connection import Parameters, Row
 from relay.stores.sqlite.routing import Router, insert_deliveries, insert_events, own_subscriptions
 from relay.stores.sqlite.row import callback_row, json_text, micros_or_none, moment_or_none, note_row, read_task
@@ -46,9 +47,10 @@ class _Batch(Struct):
 class Changes:
     """The store's `apply`."""
 
-    def __init__(self, writer: Writer, router: Router, link: Link, new_id: Callable[[str], str]) -> None:
+    def __init__(self, writer: Writer, router: Router, alarms: Alarms, link: Link, new_id: Callable[[str], str]) -> None:
         self._writer = writer
         self._router = router
+        self._alarms = alarms
         self._link = link
         self._new_id = new_id
 
@@ -65,6 +67,9 @@ class Changes:
             _update_tasks(transaction, batch), _insert_callbacks(transaction, batch.callbacks), insert_events(transaction, batch.events),
             insert_deliveries(transaction, deliveries), insert_notes(transaction, batch.notes))
         transaction.ring(*batch.topics)
+        for change in [change for change in changes if change.update and change.update.credits_left is not None]:
+            if change.task_id in standing:
+                await self._alarms.watch_credits(transaction, standing[change.task_id].task.provider, change)
         return applied
 
     def _apply_one(self, batch: _Batch, change: Change) -> Applied | None:

@@ -7,7 +7,8 @@ import msgspec
 
 from relay.errors import Conflict
 from relay.model import Attempt, Delivery, DeliveryStatus, SubscriptionStatus
-from relay.ports.store import DeliveryFilter, Page
+from relay.ports.page import Page
+from relay.ports.store import DeliveryFilter
 from relay.stores.sqlite.connection import Parameters, Readers, Row
 from relay.stores.sqlite.page import END_OF_TIME, page
 from relay.stores.sqlite.routing import insert_deliveries

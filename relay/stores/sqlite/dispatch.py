@@ -1,6 +1,5 @@
-"""Deliveries taken up to be sent, and what became of them.
-
-Both are done for all that wait at once: each table is read once and written once, however many attempts ended together.
+"""What became of deliveries that were sent: written down for all that wait at once, each table read once and written once, however
+many attempts ended together.
 """
 
 import asyncio
@@ -10,24 +9,15 @@ from typing import Any
 
 from msgspec import Struct
 
-from relay.model import DeliveryStatus, Event, Subscription, Task
-from relay.ports.store import Job, JobClaim, Settlement
+from relay.model import DeliveryStatus, EventType
+from relay.ports.store import Settlement
+from relay.stores.sqlite.alarm import FAILURES_TOLD, Alarms, Incident
 from relay.stores.sqlite.connection import Parameters, Row
 from relay.stores.sqlite.routing import Router
-from relay.stores.sqlite.row import (
-    attempt_row,
-    json_text,
-    micros,
-    micros_or_none,
-    moment_or_none,
-    read_delivery,
-    read_event,
-    read_subscription,
-    read_task,
-)
+from relay.stores.sqlite.row import attempt_row, json_text, micros, micros_or_none
 from relay.stores.sqlite.subscription import hold_pending
 from relay.stores.sqlite.transaction import Transaction
-from relay.stores.sqlite.writer import Single, Writer
+from relay.stores.sqlite.writer import Writer
 
 _PUT_ASIDE = (DeliveryStatus.HELD, DeliveryStatus.CANCELLED)
 
@@ -48,41 +38,20 @@ class _Health(Struct):
     failing_since: int | None
     failing_before: int | None
     disabled_reason: str | None = None
+    is_troubled: bool = False
+    incidents: list[Incident] = []
 
 
 class Dispatch:
-    """The store's lease of deliveries."""
+    """The end of the store's lease of deliveries."""
 
-    def __init__(self, writer: Writer, router: Router) -> None:
+    def __init__(self, writer: Writer, router: Router, alarms: Alarms) -> None:
         self._writer = writer
         self._router = router
-
-    async def claim_deliveries(self, *, limit: int, now: datetime, full: Sequence[str] = ()) -> JobClaim:
-        parameters = {"now": micros(now), "limit": limit, "full": json_text(list(full))}
-
-        async def claim(transaction: Transaction) -> JobClaim:
-            rows = await transaction.fetch(
-                """UPDATE deliveries SET leased = 1 WHERE seq IN (
-                    SELECT seq FROM deliveries WHERE status = 'pending' AND leased = 0 AND next_attempt_at <= :now
-                    AND subscription_id NOT IN (SELECT value FROM json_each(:full))
-                    ORDER BY next_attempt_at, seq LIMIT :limit)
-                RETURNING *""", parameters)
-            following = await transaction.fetch_one(
-                """SELECT next_attempt_at FROM deliveries WHERE status = 'pending' AND leased = 0
-                AND subscription_id NOT IN (SELECT value FROM json_each(:full))
-                ORDER BY next_attempt_at LIMIT 1""", parameters)
-            rows.sort(key=lambda row: (row["next_attempt_at"], row["seq"]))
-            return JobClaim(
-                jobs=await _jobs(transaction, rows) if rows else [],
-                next_at=moment_or_none(following["next_attempt_at"]) if following else None)
-
-        return await self._writer.write_alone(claim, undo=_unclaim)
+        self._alarms = alarms
 
     async def settle(self, settlements: Sequence[Settlement], *, now: datetime) -> None:
         await self._writer.write(self._settle_all, _Settled(settlements, now))
-
-    async def release_deliveries(self, delivery_ids: Sequence[str]) -> None:
-        await self._writer.write_alone(_release(delivery_ids))
 
     async def _settle_all(self, transaction: Transaction, calls: Sequence[_Settled]) -> list[None]:
         each = [(settlement, call.now) for call in calls for settlement in call.settlements]
@@ -91,63 +60,24 @@ class Dispatch:
         rows = [_settle(deliveries, health, settlement, now) for settlement, now in each]
         await asyncio.gather(
             _insert_attempts(transaction, [settlement for settlement, _ in each]), _update_settled(transaction, rows),
-            _update_health(transaction, health))
+            _update_health(transaction, health), _update_slowness(transaction, deliveries, [settlement for settlement, _ in each]))
         for subscription_id in [key for key, one in health.items() if one.disabled_reason]:
             await hold_pending(transaction, subscription_id)
         for changed in [one for one in health.values() if one.disabled_reason or one.failing_since != one.failing_before]:
             self._router.forget(changed.account_id)
-        if any(row["status"] == "pending" for row in rows):
+        if any(row["status"] == "pending" or deliveries[row["id"]]["ordered"] for row in rows):  # or the next one may go
             transaction.ring("deliveries")
+        if any(deliveries[row["id"]]["replay_id"] for row in rows):
+            transaction.ring("replays")
+        await self._alarms.tell(transaction, [incident for one in health.values() for incident in one.incidents])
         return [None] * len(calls)
-
-
-async def _jobs(transaction: Transaction, rows: Sequence[Row]) -> list[Job]:
-    subscriptions, events, tasks = await asyncio.gather(
-        _subscriptions_by_id(transaction, rows), _events_by_id(transaction, rows), _tasks_by_id(transaction, rows))
-    return [
-        Job(delivery=read_delivery(row), subscription=subscriptions[row["subscription_id"]], event=events[row["event_id"]],
-            task=tasks.get(row["task_id"]))
-        for row in rows
-    ]
-
-
-def _ids(rows: Sequence[Row], column: str) -> Parameters:
-    return {"ids": json_text(list({row[column] for row in rows if row[column] is not None}))}
-
-
-async def _subscriptions_by_id(transaction: Transaction, rows: Sequence[Row]) -> dict[str, Subscription]:
-    found = await transaction.fetch(
-        "SELECT * FROM subscriptions WHERE id IN (SELECT value FROM json_each(:ids))", _ids(rows, "subscription_id"))
-    return {row["id"]: read_subscription(row) for row in found}
-
-
-async def _events_by_id(transaction: Transaction, rows: Sequence[Row]) -> dict[str, Event]:
-    found = await transaction.fetch("SELECT * FROM events WHERE id IN (SELECT value FROM json_each(:ids))", _ids(rows, "event_id"))
-    return {row["id"]: read_event(row) for row in found}
-
-
-async def _tasks_by_id(transaction: Transaction, rows: Sequence[Row]) -> dict[str | None, Task]:
-    found = await transaction.fetch("SELECT * FROM tasks WHERE id IN (SELECT value FROM json_each(:ids))", _ids(rows, "task_id"))
-    return {row["id"]: read_task(row) for row in found}
-
-
-def _release(delivery_ids: Sequence[str]) -> Single[None]:
-    async def release(transaction: Transaction) -> None:
-        await transaction.run(
-            "UPDATE deliveries SET leased = 0 WHERE id IN (SELECT value FROM json_each(:ids))", {"ids": json_text(list(delivery_ids))})
-        transaction.ring("deliveries")
-
-    return release
-
-
-def _unclaim(claim: JobClaim) -> Single[None]:
-    return _release([job.delivery.id for job in claim.jobs])
 
 
 async def _read_settled(transaction: Transaction, ids: Sequence[str]) -> tuple[dict[str, Row], dict[str, _Health]]:
     rows = await transaction.fetch(
         """SELECT deliveries.id, deliveries.status, deliveries.subscription_id, subscriptions.account_id,
-        subscriptions.status AS subscription_status, subscriptions.task_id, subscriptions.failing_since, subscriptions.deleted_at
+        subscriptions.status AS subscription_status, subscriptions.task_id, subscriptions.failing_since, subscriptions.deleted_at,
+        subscriptions.ordered, subscriptions.troubled, deliveries.replay_id
         FROM deliveries JOIN subscriptions ON subscriptions.id = deliveries.subscription_id
         WHERE deliveries.id IN (SELECT value FROM json_each(:ids))""", {"ids": json_text(list(ids))})
     return {row["id"]: row for row in rows}, {row["subscription_id"]: _health(row) for row in rows}
@@ -157,7 +87,8 @@ def _health(row: Row) -> _Health:
     """A task's own subscription is never disabled: it dies with its one event."""
     is_active = row["subscription_status"] == "active"
     can_be_disabled = row["task_id"] is None and row["deleted_at"] is None and row["subscription_status"] != "disabled"
-    return _Health(row["account_id"], is_active, can_be_disabled, row["failing_since"], row["failing_since"])
+    return _Health(row["account_id"], is_active, can_be_disabled, row["failing_since"], row["failing_since"],
+                   is_troubled=bool(row["troubled"]))
 
 
 def _settle(deliveries: dict[str, Row], health: dict[str, _Health], settlement: Settlement, now: datetime) -> dict[str, Any]:
@@ -169,6 +100,7 @@ def _settle(deliveries: dict[str, Row], health: dict[str, _Health], settlement: 
         subscription.failing_since = None
     elif subscription.failing_since is None:
         subscription.failing_since = micros(now)
+    _note_incidents(subscription, settlement, now)
     if settlement.disable is not None and subscription.can_be_disabled:
         subscription.disabled_reason = settlement.disable.value
     is_over = status in (DeliveryStatus.DELIVERED, DeliveryStatus.EXHAUSTED)
@@ -176,6 +108,21 @@ def _settle(deliveries: dict[str, Row], health: dict[str, _Health], settlement: 
         "id": settlement.attempt.delivery_id, "status": status.value, "is_over": is_over, "now": micros(now),
         "next_attempt_at": micros_or_none(settlement.next_at or now) if status is DeliveryStatus.PENDING else None,
     }
+
+
+def _note_incidents(subscription: _Health, settlement: Settlement, now: datetime) -> None:
+    """What its owner may want to hear of."""
+    attempt = settlement.attempt
+    if settlement.status is DeliveryStatus.DELIVERED:
+        if subscription.is_troubled:
+            subscription.is_troubled = False
+            subscription.incidents.append(Incident(EventType.SUBSCRIPTION_RECOVERED, attempt, now))
+        return
+    if attempt.number >= FAILURES_TOLD:
+        subscription.incidents.append(Incident(EventType.DELIVERY_FAILING, attempt, now))
+    if settlement.disable is not None and subscription.can_be_disabled and subscription.disabled_reason is None:
+        subscription.is_troubled = True
+        subscription.incidents.append(Incident(EventType.SUBSCRIPTION_DISABLED, attempt, now))
 
 
 def _status(stood: DeliveryStatus, settlement: Settlement, subscription: _Health) -> DeliveryStatus:
@@ -205,3 +152,12 @@ async def _update_health(transaction: Transaction, health: dict[str, _Health]) -
         disabled_reason = coalesce(:reason, disabled_reason) WHERE id = :id""",
         [{"id": key, "failing_since": one.failing_since, "reason": one.disabled_reason} for key, one in health.items()
          if one.disabled_reason or one.failing_since != one.failing_before])
+
+
+async def _update_slowness(transaction: Transaction, deliveries: dict[str, Row], settlements: Sequence[Settlement]) -> None:
+    """Whoever routes does not ask for it, so nothing is forgotten."""
+    after = {deliveries[settlement.attempt.delivery_id]["subscription_id"]: settlement.slowness
+             for settlement in settlements if settlement.slowness is not None}
+    await transaction.run_each(
+        "UPDATE subscriptions SET slowness = :slowness WHERE id = :id",
+        [{"id": key, "slowness": slowness} for key, slowness in after.items()])

@@ -1,7 +1,8 @@
 """Events: recorded where no change made them, listed, streamed in the order of commit."""
 
 from relay.model import Delivery, Event
-from relay.ports.store import EventFilter, Page
+from relay.ports.page import Page
+from relay.ports.store import EventFilter
 from relay.stores.sqlite.connection import Parameters, Readers, Row
 from relay.stores.sqlite.page import page
 from relay.stores.sqlite.routing import Router, insert_deliveries, insert_events, own_subscriptions

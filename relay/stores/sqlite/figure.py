@@ -20,7 +20,9 @@ class Figures:
             GROUP BY provider, status""", {})
         pending = await self._readers.fetch_one("SELECT count(*) AS count FROM deliveries WHERE status = 'pending'", {})
         due = await self._readers.fetch_one(
-            "SELECT min(next_attempt_at) AS at FROM deliveries WHERE status = 'pending' AND leased = 0", {})
+            """SELECT min((SELECT next_attempt_at FROM deliveries WHERE deliveries.subscription_id = lanes.subscription_id
+                AND status = 'pending' AND leased = 0 AND behind = 0 ORDER BY next_attempt_at LIMIT 1)) AS at
+            FROM lanes WHERE due_at <= :now""", {"now": micros(now)})
         oldest = due["at"] if due and due["at"] is not None else micros(now)
         return Taken(
             open_tasks={(row["provider"], row["status"]): row["count"] for row in tasks},

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from relay.ports.store import Page
+from relay.ports.page import Page
 from relay.stores.sqlite.connection import Row
 
 FIRST_PAGE: Final = "~"

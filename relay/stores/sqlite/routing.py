@@ -83,8 +83,8 @@ async def own_subscriptions(transaction: Transaction, task_ids: Iterable[str]) -
 
 async def insert_events(transaction: Transaction, events: Sequence[Event]) -> None:
     await transaction.run_each(
-        """INSERT INTO events (id, account_id, type, created_at, body, task_id, provider, metadata, subscription_id)
-        VALUES (:id, :account_id, :type, :created_at, :body, :task_id, :provider, :metadata, :subscription_id)""",
+        """INSERT INTO events (id, account_id, type, created_at, body, task_id, provider, metadata, subscription_id, about_id)
+        VALUES (:id, :account_id, :type, :created_at, :body, :task_id, :provider, :metadata, :subscription_id, :about_id)""",
         [event_row(event) for event in events])
     transaction.ring(*(f"events:{event.account_id}" for event in events))
 
@@ -92,8 +92,8 @@ async def insert_events(transaction: Transaction, events: Sequence[Event]) -> No
 async def insert_deliveries(transaction: Transaction, deliveries: Sequence[Delivery]) -> None:
     await transaction.run_each(
         """INSERT INTO deliveries (id, account_id, event_id, event_type, subscription_id, task_id, status, attempts, manual,
-        next_attempt_at, created_at, completed_at)
+        next_attempt_at, created_at, completed_at, replay_id)
         VALUES (:id, :account_id, :event_id, :event_type, :subscription_id, :task_id, :status, :attempts, :manual,
-        :next_attempt_at, :created_at, :completed_at)""", [delivery_row(delivery) for delivery in deliveries])
+        :next_attempt_at, :created_at, :completed_at, :replay_id)""", [delivery_row(delivery) for delivery in deliveries])
     if any(delivery.status is DeliveryStatus.PENDING for delivery in deliveries):
         transaction.ring("deliveries")

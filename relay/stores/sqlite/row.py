@@ -17,6 +17,8 @@ from relay.model import (
     Image,
     Key,
     Note,
+    Replay,
+    ReplayStatus,
     Scope,
     Subscription,
     SubscriptionStatus,
@@ -70,7 +72,7 @@ def _read_or_none(decoder: msgspec.json.Decoder[Value], stored: str | None) -> V
 
 
 def read_account(row: Row) -> Account:
-    return Account(id=row["id"], name=row["name"], created_at=moment(row["created_at"]))
+    return Account(id=row["id"], name=row["name"], created_at=moment(row["created_at"]), retention=row["retention"])
 
 
 def key_row(key: Key) -> Parameters:
@@ -141,7 +143,7 @@ def event_row(event: Event) -> Parameters:
     return {
         "id": event.id, "account_id": event.account_id, "type": event.type.value, "created_at": micros(event.created_at),
         "body": event.body, "task_id": event.task_id, "provider": event.provider, "metadata": json_text(event.metadata),
-        "subscription_id": event.subscription_id,
+        "subscription_id": event.subscription_id, "about_id": event.about_id,
     }
 
 
@@ -149,7 +151,7 @@ def read_event(row: Row) -> Event:
     return Event(
         id=row["id"], account_id=row["account_id"], type=EventType(row["type"]), created_at=moment(row["created_at"]),
         body=row["body"], task_id=row["task_id"], provider=row["provider"], metadata=_anything.decode(row["metadata"]),
-        subscription_id=row["subscription_id"],
+        subscription_id=row["subscription_id"], about_id=row["about_id"],
     )
 
 
@@ -176,10 +178,12 @@ def read_subscription(row: Row) -> Subscription:
         retry_schedule=_read_or_none(_numbers, row["retry_schedule"]), signatures=_strings.decode(row["signatures"]),
         template=_read_or_none(_anything, row["template"]), verify=row["verify"],
         allow_cidrs=_read_or_none(_strings, row["allow_cidrs"]), sealed_secret=row["sealed_secret"],
-        previous_sealed_secret=row["previous_sealed_secret"], previous_secret_until=moment_or_none(row["previous_secret_until"]),
+        previous_sealed_secret=row["previous_sealed_secret"], public_key=row["public_key"],
+        sealed_private_key=row["sealed_private_key"], previous_sealed_private_key=row["previous_sealed_private_key"],
+        previous_secret_until=moment_or_none(row["previous_secret_until"]),
         sealed_callback_secret=row["sealed_callback_secret"], task_id=row["task_id"], status=SubscriptionStatus(row["status"]),
         disabled_reason=DisabledReason(row["disabled_reason"]) if row["disabled_reason"] else None,
-        failing_since=moment_or_none(row["failing_since"]), created_at=moment(row["created_at"]),
+        failing_since=moment_or_none(row["failing_since"]), slowness=row["slowness"], created_at=moment(row["created_at"]),
         deleted_at=moment_or_none(row["deleted_at"]),
     )
 
@@ -190,7 +194,7 @@ def delivery_row(delivery: Delivery) -> Parameters:
         "event_type": delivery.event_type.value, "subscription_id": delivery.subscription_id, "task_id": delivery.task_id,
         "status": delivery.status.value, "attempts": delivery.attempts, "manual": delivery.manual,
         "next_attempt_at": micros_or_none(delivery.next_attempt_at), "created_at": micros(delivery.created_at),
-        "completed_at": micros_or_none(delivery.completed_at),
+        "completed_at": micros_or_none(delivery.completed_at), "replay_id": delivery.replay_id,
     }
 
 
@@ -199,7 +203,27 @@ def read_delivery(row: Row) -> Delivery:
         id=row["id"], account_id=row["account_id"], event_id=row["event_id"], event_type=EventType(row["event_type"]),
         subscription_id=row["subscription_id"], task_id=row["task_id"], status=DeliveryStatus(row["status"]),
         attempts=row["attempts"], manual=bool(row["manual"]), next_attempt_at=moment_or_none(row["next_attempt_at"]),
-        created_at=moment(row["created_at"]), completed_at=moment_or_none(row["completed_at"]),
+        created_at=moment(row["created_at"]), completed_at=moment_or_none(row["completed_at"]), replay_id=row["replay_id"],
+    )
+
+
+def replay_row(replay: Replay) -> Parameters:
+    """Without how far it came, which is the store's own."""
+    status = replay.delivery_status
+    return {
+        "id": replay.id, "account_id": replay.account_id, "subscription_id": replay.subscription_id,
+        "since": micros_or_none(replay.since), "until": micros(replay.until), "delivery_status": status.value if status else None,
+        "types": _json_or_none(replay.types), "status": replay.status.value, "created_at": micros(replay.created_at),
+    }
+
+
+def read_replay(row: Row) -> Replay:
+    """`untried` of the deliveries that were made are waiting for their first attempt."""
+    return Replay(
+        id=row["id"], account_id=row["account_id"], subscription_id=row["subscription_id"], since=moment_or_none(row["since"]),
+        until=moment(row["until"]), delivery_status=DeliveryStatus(row["delivery_status"]) if row["delivery_status"] else None,
+        types=_read_or_none(_strings, row["types"]), status=ReplayStatus(row["status"]), total=row["total"],
+        done=row["made"] - row["untried"], created_at=moment(row["created_at"]), completed_at=moment_or_none(row["completed_at"]),
     )
 
 

@@ -11,6 +11,7 @@ import aiosqlite
 from relay.bell import Bell
 from relay.errors import StoreError
 from relay.stores.sqlite.account import Accounts
+from relay.stores.sqlite.alarm import Alarms
 from relay.stores.sqlite.change import Changes
 from relay.stores.sqlite.claim import Claims
 from relay.stores.sqlite.connection import Readers, connect_writer
@@ -18,9 +19,13 @@ from relay.stores.sqlite.delivery import Deliveries
 from relay.stores.sqlite.dispatch import Dispatch
 from relay.stores.sqlite.event import Events
 from relay.stores.sqlite.figure import Figures
+from relay.stores.sqlite.lane import Lanes
 from relay.stores.sqlite.lock import OwnerLock
+from relay.stores.sqlite.replay import Replays
+from relay.stores.sqlite.retention import Retention
 from relay.stores.sqlite.routing import Router
 from relay.stores.sqlite.schema import migrate_owned
+from relay.stores.sqlite.secret import Secrets
 from relay.stores.sqlite.subscription import Subscriptions
 from relay.stores.sqlite.task import Tasks
 from relay.stores.sqlite.transaction import Transaction
@@ -40,6 +45,7 @@ class SqliteStore:
 
         accounts = Accounts(readers, writer)
         self.add_account, self.account, self.accounts = accounts.add_account, accounts.account, accounts.accounts
+        self.set_retention = accounts.set_retention
         self.add_key, self.key, self.keys, self.revoke_key = accounts.add_key, accounts.key, accounts.keys, accounts.revoke_key
 
         tasks = Tasks(readers, writer)
@@ -49,7 +55,8 @@ class SqliteStore:
         claims = Claims(readers, writer)
         self.claim_submissions, self.defer_submission = claims.claim_submissions, claims.defer_submission
         self.doubtful, self.claim_polls, self.schedule = claims.doubtful, claims.claim_polls, claims.schedule
-        self.apply = Changes(writer, router, link, new_id).apply
+        alarms = Alarms(router, new_id)
+        self.apply = Changes(writer, router, alarms, link, new_id).apply
 
         events = Events(readers, writer, router)
         self.add_event, self.event, self.events = events.add_event, events.event, events.events
@@ -61,13 +68,27 @@ class SqliteStore:
         self.set_subscription_status = subscriptions.set_subscription_status
         self.remove_subscription = subscriptions.remove_subscription
 
-        dispatch = Dispatch(writer, router)
-        self.claim_deliveries, self.settle = dispatch.claim_deliveries, dispatch.settle
-        self.release_deliveries = dispatch.release_deliveries
+        secrets = Secrets(readers, writer)
+        self.sealed_secrets, self.reseal = secrets.sealed_secrets, secrets.reseal
+
+        dispatch = Dispatch(writer, router, alarms)
+        self.settle = dispatch.settle
+
+        lanes = Lanes(readers, writer)
+        self.claim_deliveries, self.confirm_job = lanes.claim_deliveries, lanes.confirm_job
+        self.release_deliveries = lanes.release_deliveries
 
         deliveries = Deliveries(readers, writer, new_id)
         self.add_delivery, self.retry_delivery = deliveries.add_delivery, deliveries.retry_delivery
         self.delivery, self.deliveries, self.attempts = deliveries.delivery, deliveries.deliveries, deliveries.attempts
+        replays = Replays(readers, writer, new_id)
+        self.add_replay, self.replay, self.replays = replays.add_replay, replays.replay, replays.replays
+        self.cancel_replay, self.replays_to_advance = replays.cancel_replay, replays.replays_to_advance
+        self.advance_replay = replays.advance_replay
+
+        retention = Retention(readers, writer)
+        self.expired_tasks, self.prune_tasks = retention.expired_tasks, retention.prune_tasks
+        self.prune_rest, self.counts = retention.prune_rest, retention.counts
         self.figures = Figures(readers).figures
 
     async def recover(self) -> None:

@@ -8,7 +8,8 @@ import msgspec
 
 from relay.errors import Conflict
 from relay.model import Subscription, SubscriptionStatus
-from relay.ports.store import Page, SubscriptionFilter
+from relay.ports.page import Page
+from relay.ports.store import SubscriptionFilter
 from relay.stores.sqlite.connection import Readers
 from relay.stores.sqlite.page import FIRST_PAGE, page
 from relay.stores.sqlite.routing import Router
@@ -69,6 +70,8 @@ class Subscriptions:
                 rate_per_second = :rate_per_second, max_concurrent = :max_concurrent, ordered = :ordered,
                 retry_schedule = :retry_schedule, signatures = :signatures, template = :template, verify = :verify,
                 allow_cidrs = :allow_cidrs, sealed_secret = :sealed_secret, previous_sealed_secret = :previous_sealed_secret,
+                public_key = :public_key, sealed_private_key = :sealed_private_key,
+                previous_sealed_private_key = :previous_sealed_private_key,
                 previous_secret_until = :previous_secret_until, sealed_callback_secret = :sealed_callback_secret,
                 identity = CASE WHEN task_id IS NULL THEN :identity END
                 WHERE id = :id AND account_id = :account_id AND deleted_at IS NULL RETURNING id""",
@@ -101,6 +104,9 @@ class Subscriptions:
                 await transaction.run(
                     """UPDATE deliveries SET status = 'cancelled', next_attempt_at = NULL, completed_at = :now
                     WHERE subscription_id = :id AND status IN ('pending', 'held')""", parameters)
+                await transaction.run(
+                    "UPDATE replays SET status = 'cancelled', completed_at = :now WHERE subscription_id = :id AND status = 'running'",
+                    parameters)
             return bool(rows)
 
         return await self._writer.write_alone(remove)
@@ -127,12 +133,13 @@ async def insert_subscriptions(transaction: Transaction, given: Sequence[tuple[S
     await transaction.run_each(
         """INSERT INTO subscriptions (id, account_id, url, events, providers, metadata, format, description, sealed_headers,
         rate_per_second, max_concurrent, ordered, retry_schedule, signatures, template, verify, allow_cidrs, sealed_secret,
-        previous_sealed_secret, previous_secret_until, sealed_callback_secret, task_id, status, disabled_reason, failing_since,
-        created_at, deleted_at, identity)
+        previous_sealed_secret, public_key, sealed_private_key, previous_sealed_private_key, previous_secret_until,
+        sealed_callback_secret, task_id, status, disabled_reason, failing_since, slowness, created_at, deleted_at, identity)
         VALUES (:id, :account_id, :url, :events, :providers, :metadata, :format, :description, :sealed_headers,
         :rate_per_second, :max_concurrent, :ordered, :retry_schedule, :signatures, :template, :verify, :allow_cidrs, :sealed_secret,
-        :previous_sealed_secret, :previous_secret_until, :sealed_callback_secret, :task_id, :status, :disabled_reason,
-        :failing_since, :created_at, :deleted_at, :identity)""", rows)
+        :previous_sealed_secret, :public_key, :sealed_private_key, :previous_sealed_private_key,
+        :previous_secret_until, :sealed_callback_secret, :task_id, :status, :disabled_reason, :failing_since,
+        :slowness, :created_at, :deleted_at, :identity)""", rows)
 
 
 async def _same(transaction: Transaction, account_id: str, identity: str) -> Subscription | None:
@@ -157,5 +164,5 @@ async def _resume(transaction: Transaction, subscription: Subscription, now: dat
         await transaction.run(
             "UPDATE deliveries SET status = 'pending', next_attempt_at = :now WHERE subscription_id = :id AND status = 'held'",
             parameters)
-        transaction.ring("deliveries")
+    transaction.ring("deliveries", "replays")
     return msgspec.structs.replace(subscription, status=SubscriptionStatus.ACTIVE, disabled_reason=None, failing_since=None)

@@ -10,7 +10,8 @@ from msgspec import Struct
 
 from relay.errors import Conflict, RequestError
 from relay.model import Subscription, Task, TaskStatus
-from relay.ports.store import CallbackFilter, Idempotency, Page, TaskFilter, Timeline
+from relay.ports.page import Page
+from relay.ports.store import CallbackFilter, Idempotency, TaskFilter, Timeline
 from relay.stores.sqlite.connection import Parameters, Readers, Row
 from relay.stores.sqlite.page import END_OF_TIME, page
 from relay.stores.sqlite.row import (

@@ -1,6 +1,6 @@
 """Events: what was told, samples of it, and telling it by hand."""
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 from starlette.responses import Response
@@ -12,7 +12,7 @@ from relay.ports import EventFilter
 from relay.web.listing import Limit, ListQuery, Text
 from relay.web.operation import Answer, Call, NoBody, NoQuery, Operation, answer_json
 from relay.web.samples import sample_event
-from relay.web.shapes import Delivery, Event, EventKind, Sample, Triggered, delivery_view, event_view, page_of
+from relay.web.shapes import Delivery, Event, EventKind, FlatSample, Sample, Triggered, delivery_view, event_view, page_of
 
 _PATH: Final = "/api/v1/events"
 _ONE: Final = f"{_PATH}/{{event_id}}"
@@ -28,10 +28,11 @@ class EventsQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class SamplesQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Of which type, and how many at most."""
+    """Of which type, how many at most, and in which format."""
 
     type: EventType = EventType.TASK_SUCCEEDED
     limit: Limit = 3
+    format: Literal["standard", "flat"] = "standard"
 
 
 class Recipient(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,10 +63,11 @@ async def list_types(_call: Call[NoQuery, NoBody]) -> Response:
 
 
 async def list_samples(call: Call[SamplesQuery, NoBody]) -> Response:
-    """The frozen bodies themselves, so that a sample cannot differ from what is sent."""
+    """Made from the frozen bodies as a delivery is, so that a sample cannot differ from what is sent."""
     asked = call.query
     page = await call.web.store.events(call.account_id, EventFilter(type=asked.type), limit=asked.limit)
-    bodies = [event.body for event in page.data if event.body] or _canned(call)
+    events = [event for event in page.data if event.body] or _canned(call)
+    bodies = [call.web.formats.format(asked.format, event).body for event in events]
     return Response(b"[" + b",".join(bodies) + b"]", media_type="application/json")
 
 
@@ -94,10 +96,10 @@ async def _find_event(call: Call[NoQuery, NoBody] | Call[NoQuery, Recipient]) ->
     return event
 
 
-def _canned(call: Call[SamplesQuery, NoBody]) -> list[bytes]:
+def _canned(call: Call[SamplesQuery, NoBody]) -> list[model.Event]:
     """With ids that stay the same, so that whoever polls for samples sees nothing new in them."""
     asked, web = call.query, call.web
-    return [sample_event(asked.type, f"evt_{number:026}", call.account_id, web.link, web.clock()).body
+    return [sample_event(asked.type, f"evt_{number:026}", call.account_id, web.link, web.clock())
             for number in range(min(asked.limit, _MOST_CANNED), 0, -1)]
 
 
@@ -123,7 +125,8 @@ OPERATIONS = (
     Operation(
         method="GET", path=f"{_PATH}/samples", id="listEventSamples", tag=_TAG, summary="What a subscriber receives", handle=list_samples,
         description="The newest events of this type; made-up ones as long as there are none.",
-        needs=Scope.READ, query=SamplesQuery, answers={200: Answer(means="A bare array, newest first.", shape=Sample, is_array=True)},
+        needs=Scope.READ, query=SamplesQuery, answers={
+            200: Answer(means="A bare array, newest first.", shape=Sample, or_shape=FlatSample, is_array=True)},
     ),
     Operation(
         method="GET", path=_ONE, id="getEvent", tag=_TAG, summary="One event", handle=show_event,

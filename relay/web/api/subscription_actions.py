@@ -16,13 +16,14 @@ from relay.web.intake import checked_secret, identity_of
 from relay.web.operation import Answer, Call, NoBody, NoQuery, Operation, answer_json
 from relay.web.samples import sample_event
 from relay.web.shapes import Delivery, Secret, Subscription, delivery_view
+from relay.web.signature import rotated_key_pair
 
 _log = logging.getLogger(__name__)
 
 _ONE: Final = "/api/v1/subscriptions/{subscription_id}"
 _TAG: Final = "Subscriptions"
 _OVERLAP: Final = timedelta(hours=24)
-"""How long the old secret signs beside the new one."""
+"""How long the old secret, and the old key pair, sign beside the new ones."""
 
 
 class Rotation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,7 +47,8 @@ class Trial(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 async def show_secret(call: Call[NoQuery, NoBody]) -> Response:
     subscription = await find_subscription(call)
     _log.info("the secret of %s was shown to %s", subscription.id, call.caller.key_id)
-    return answer_json(Secret(id=subscription.id, secret=call.web.vault.open(subscription.sealed_secret)))
+    secret = call.web.vault.open(subscription.sealed_secret)
+    return answer_json(Secret(id=subscription.id, secret=secret, public_key=subscription.public_key))
 
 
 async def rotate_secret(call: Call[NoQuery, Rotation]) -> Response:
@@ -56,7 +58,7 @@ async def rotate_secret(call: Call[NoQuery, Rotation]) -> Response:
     if secret != web.vault.open(subscription.sealed_secret):
         subscription = msgspec.structs.replace(
             subscription, sealed_secret=web.vault.seal(secret), previous_sealed_secret=subscription.sealed_secret,
-            previous_secret_until=web.clock() + _OVERLAP)
+            previous_secret_until=web.clock() + _OVERLAP, **rotated_key_pair(subscription, web))
         if not await web.store.change_subscription(subscription, identity=identity_of(subscription)):
             raise NotFound("There is no such subscription.")
         _log.info("the secret of %s was rotated by %s", subscription.id, call.caller.key_id)
@@ -104,7 +106,8 @@ OPERATIONS = (
     ),
     Operation(
         method="POST", path=f"{_ONE}/rotate-secret", id="rotateSubscriptionSecret", tag=_TAG, summary="Change its signing secret",
-        handle=rotate_secret, description="The old secret signs beside the new one for 24 hours more.",
+        handle=rotate_secret,
+        description="The old secret signs beside the new one for 24 hours more. A key pair for v1a changes with it, in the same way.",
         needs=Scope.SUBSCRIBE, body=Rotation, is_body_optional=True,
         answers={200: Answer(means="The subscription, with its new secret.", shape=Subscription)},
     ),

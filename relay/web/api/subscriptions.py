@@ -13,10 +13,12 @@ from relay import model
 from relay.errors import Conflict, NotFound
 from relay.model import Scope
 from relay.ports import Page, SubscriptionFilter
-from relay.web.intake import Alteration, Wish, altered, headers_of, identity_of, new_subscription
+from relay.web.header import headers_of
+from relay.web.intake import Alteration, Wish, altered, identity_of, new_subscription
 from relay.web.listing import ListQuery, Text
 from relay.web.operation import Answer, Call, NoBody, NoQuery, Operation, answer_json
 from relay.web.parts import Web
+from relay.web.reach import check_may_reach, greet
 from relay.web.shapes import Empty, Subscription, page_of
 
 _Item = TypeVar("_Item")
@@ -48,7 +50,7 @@ def subscription_view(subscription: model.Subscription, web: Web, *, secret: str
         retry_schedule=_list(subscription.retry_schedule), signatures=list(subscription.signatures), template=subscription.template,
         verify=subscription.verify, allow_cidrs=_list(subscription.allow_cidrs),
         callback_secret=_MASK if subscription.sealed_callback_secret else None, task_id=subscription.task_id,
-        failing_since=subscription.failing_since, created_at=subscription.created_at, secret=secret,
+        public_key=subscription.public_key, failing_since=subscription.failing_since, created_at=subscription.created_at, secret=secret,
     )
 
 
@@ -63,6 +65,8 @@ async def find_subscription(call: Call[NoQuery, Any]) -> model.Subscription:
 async def create_subscription(call: Call[NoQuery, Wish]) -> Response:
     web = call.web
     wished = new_subscription(call.body, web, call.account_id)
+    check_may_reach(call.caller, wished)
+    await greet(web, wished)
     kept, is_new = await web.store.add_subscription(wished, identity=identity_of(wished), now=web.clock())
     view = subscription_view(kept, web, secret=web.vault.open(kept.sealed_secret))
     return answer_json(view, 201 if is_new else 200, {"location": f"{_PATH}/{kept.id}"})
@@ -82,7 +86,14 @@ async def show_subscription(call: Call[NoQuery, NoBody]) -> Response:
 
 
 async def alter_subscription(call: Call[NoQuery, Alteration]) -> Response:
-    changed = altered(await find_subscription(call), call.body, call.web)
+    """The handshake may take a while: what was altered meanwhile is not to be undone."""
+    before = await find_subscription(call)
+    wanted = altered(before, call.body, call.web)
+    check_may_reach(call.caller, wanted, before)
+    await greet(call.web, wanted, before)
+    latest = await find_subscription(call)
+    changed = altered(latest, call.body, call.web)
+    check_may_reach(call.caller, changed, latest)
     if not await call.web.store.change_subscription(changed, identity=identity_of(changed)):
         raise NotFound("There is no such subscription.")
     return answer_json(subscription_view(changed, call.web))
@@ -102,8 +113,10 @@ def _list(values: tuple[_Item, ...] | None) -> list[_Item] | None:
 OPERATIONS = (
     Operation(
         method="POST", path=_PATH, id="createSubscription", tag=_TAG, summary="Ask to be told", handle=create_subscription,
-        description="Nothing is sent by this. The same url, events, format, providers and metadata are the same subscription: it is "
-                    "answered with 200, active again if it was not. The address may also be named target_url, targetUrl, hookUrl, hook_url "
+        description="Nothing is sent by this, unless `verify` is `x-hook-secret`: then one POST with the header X-Hook-Secret must be "
+                    "answered 2xx with the same header within 10 seconds, else 422. The same url, events, format, "
+                    "providers and metadata are the same subscription: it is answered with 200, active again if it was not. "
+                    "The address may also be named target_url, targetUrl, hookUrl, hook_url "
                     "or callback_url, and a single type may stand in `event`.",
         needs=Scope.SUBSCRIBE, body=Wish, example={"url": "https://example.com/hooks/relay", "events": ["task.succeeded", "task.failed"]},
         answers={201: Answer(means="The new subscription, with its secret.", shape=Subscription, headers=("Location",)),
@@ -120,7 +133,9 @@ OPERATIONS = (
     ),
     Operation(
         method="PATCH", path=_ONE, id="alterSubscription", tag=_TAG, summary="Alter a subscription", handle=alter_subscription,
-        description="What is absent stays. 409 if another subscription has the same url, events, format, providers and metadata.",
+        description="What is absent stays. Another url is asked first where `verify` is set. `allow_cidrs`, and the url of a subscription "
+                    "that has them, need the scope admin. "
+                    "409 if another subscription has the same url, events, format, providers and metadata.",
         needs=Scope.SUBSCRIBE, body=Alteration, problems=(Conflict,), example={"events": ["task.*"]},
         answers={200: Answer(means="The subscription as it is now.", shape=Subscription)},
     ),

@@ -21,6 +21,7 @@ _TAGS: Final = {
     "Subscriptions": "Who wants to hear of what.",
     "Events": "What is told.",
     "Deliveries": "One event on its way to one subscription, attempt by attempt.",
+    "Replays": "Events told once more.",
     "Callbacks": "What providers send.",
     "Images": "Pictures that Relay keeps.",
     "Keys": "Who may do what.",

@@ -91,6 +91,8 @@ def _content(answer: Answer) -> dict[str, Any]:
     if answer.is_page:
         return {"schema": ref_to(page_name(answer.shape))}
     ref = ref_to(answer.shape.__name__)
+    if answer.or_shape is not None:
+        ref = {"anyOf": [ref, ref_to(answer.or_shape.__name__)]}
     return {"schema": {"type": "array", "items": ref} if answer.is_array else ref}
 
 

@@ -31,7 +31,7 @@ def make_schemas(operations: Sequence[Operation]) -> dict[str, Any]:
     """Every struct that some operation or webhook speaks of, and what those are made of."""
     answers = [answer for operation in operations for answer in operation.answers.values() if answer.shape]
     shapes: set[type[Struct]] = {Problem, *TOLD, *(operation.body for operation in operations)}
-    shapes |= {answer.shape for answer in answers if answer.shape}
+    shapes |= {shape for answer in answers for shape in (answer.shape, answer.or_shape) if shape}
     schemas = _components(sorted(shapes - {NoBody}, key=lambda shape: shape.__name__)) | _enums_of_queries(operations)
     pages = {page_name(answer.shape): _page(answer.shape) for answer in answers if answer.is_page and answer.shape}
     return dict(sorted({**schemas, **pages}.items()))

@@ -1,11 +1,11 @@
 """What the `data` of each event holds."""
 
-from typing import Any, Final
+from typing import Final, Literal
 
 from msgspec import Struct
 
-from relay.model import EventType
-from relay.web.shapes import Task
+from relay.model import DeliveryStatus, EventType, SubscriptionStatus
+from relay.web.shapes import Task, Time
 
 
 class TaskTold(Struct, frozen=True, kw_only=True):
@@ -26,17 +26,34 @@ class PingTold(Struct, frozen=True, kw_only=True):
     subscription: Named
 
 
+class SubscriptionState(Struct, frozen=True, kw_only=True):
+    """How a subscription fares. What may be a secret in its address is masked."""
+
+    id: str
+    url: str
+    status: SubscriptionStatus
+    disabled_reason: Literal["gone", "failing"] | None
+    failing_since: Time | None
+
+
+class DeliveryState(Struct, frozen=True, kw_only=True):
+    """A delivery after its last attempt."""
+
+    id: str
+    event_id: str
+    event_type: EventType
+    task_id: str | None
+    status: DeliveryStatus
+    attempts: int
+    next_attempt_at: Time | None
+
+
 class SubscriptionTold(Struct, frozen=True, kw_only=True):
-    """The subscription, with its status and why it was disabled."""
+    """The subscription, the delivery by which it showed, and what went wrong with it."""
 
-    subscription: dict[str, Any]
-
-
-class DeliveryTold(Struct, frozen=True, kw_only=True):
-    """The delivery that keeps failing, and its subscription."""
-
-    subscription: dict[str, Any]
-    delivery: dict[str, Any]
+    subscription: SubscriptionState
+    delivery: DeliveryState
+    last_error: str | None
 
 
 class CreditsTold(Struct, frozen=True, kw_only=True):
@@ -53,7 +70,7 @@ DATA: Final[dict[EventType, type[Struct]]] = {
     EventType.TASK_FAILED: TaskTold,
     EventType.SUBSCRIPTION_DISABLED: SubscriptionTold,
     EventType.SUBSCRIPTION_RECOVERED: SubscriptionTold,
-    EventType.DELIVERY_FAILING: DeliveryTold,
+    EventType.DELIVERY_FAILING: SubscriptionTold,
     EventType.CREDITS_LOW: CreditsTold,
     EventType.PING: PingTold,
 }

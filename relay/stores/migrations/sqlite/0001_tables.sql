@@ -1,5 +1,6 @@
 -- Times are microseconds since 1970 in UTC. JSON is text. `seq` is the order of recording.
 -- `leased` is 1 while the process works on the row; a row that is leased is never claimed.
+-- Indexes that end in seq do so by themselves: it is the row's key.
 -- The checks are written with OR: SQLite builds a list of IN anew for every row, a quarter of the time of a write.
 
 BEGIN IMMEDIATE;
@@ -8,7 +9,8 @@ CREATE TABLE accounts (
     seq INTEGER CONSTRAINT accounts_key PRIMARY KEY,
     id TEXT NOT NULL CONSTRAINT accounts_id_unique UNIQUE,
     name TEXT NOT NULL CONSTRAINT accounts_name_unique UNIQUE,
-    created_at INTEGER NOT NULL
+    created_at INTEGER NOT NULL,
+    retention REAL
 ) STRICT;
 
 CREATE TABLE keys (
@@ -75,6 +77,8 @@ CREATE TABLE idempotency (
     CONSTRAINT idempotency_key PRIMARY KEY (account_id, key)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX idempotency_of_task ON idempotency (task_id);
+
 CREATE TABLE notes (
     seq INTEGER CONSTRAINT notes_key PRIMARY KEY,
     task_id TEXT NOT NULL CONSTRAINT notes_task REFERENCES tasks (id),
@@ -112,12 +116,15 @@ CREATE TABLE events (
     task_id TEXT,
     provider TEXT,
     metadata TEXT NOT NULL,
-    subscription_id TEXT
+    subscription_id TEXT,
+    about_id TEXT
 ) STRICT;
 
 CREATE INDEX events_listed ON events (account_id);
 CREATE INDEX events_of_task ON events (task_id) WHERE task_id IS NOT NULL;
+CREATE INDEX events_of_no_task ON events (account_id, created_at) WHERE task_id IS NULL;
 
+-- troubled: its owner was told of a failure, and not yet of a success.
 CREATE TABLE subscriptions (
     seq INTEGER CONSTRAINT subscriptions_key PRIMARY KEY,
     id TEXT NOT NULL CONSTRAINT subscriptions_id_unique UNIQUE,
@@ -139,22 +146,66 @@ CREATE TABLE subscriptions (
     allow_cidrs TEXT,
     sealed_secret TEXT NOT NULL,
     previous_sealed_secret TEXT,
+    public_key TEXT,
+    sealed_private_key TEXT,
+    previous_sealed_private_key TEXT,
     previous_secret_until INTEGER,
     sealed_callback_secret TEXT,
     task_id TEXT CONSTRAINT subscriptions_task REFERENCES tasks (id),
     status TEXT NOT NULL CONSTRAINT subscriptions_status_known CHECK (status = 'active' OR status = 'paused' OR status = 'disabled'),
     disabled_reason TEXT CONSTRAINT subscriptions_reason_known CHECK (disabled_reason = 'gone' OR disabled_reason = 'failing'),
     failing_since INTEGER,
+    slowness INTEGER NOT NULL DEFAULT 0,
     created_at INTEGER NOT NULL,
     deleted_at INTEGER,
     identity TEXT,
+    troubled INTEGER NOT NULL DEFAULT 0 CONSTRAINT subscriptions_troubled_flag CHECK (troubled = 0 OR troubled = 1),
     CONSTRAINT subscriptions_disabled_why CHECK ((status = 'disabled') = (disabled_reason IS NOT NULL))
 ) STRICT;
 
 CREATE UNIQUE INDEX subscriptions_identity ON subscriptions (account_id, identity) WHERE deleted_at IS NULL AND identity IS NOT NULL;
 CREATE INDEX subscriptions_standing ON subscriptions (account_id, id) WHERE deleted_at IS NULL AND task_id IS NULL;
 CREATE INDEX subscriptions_of_task ON subscriptions (task_id) WHERE task_id IS NOT NULL;
+CREATE INDEX subscriptions_deleted ON subscriptions (account_id, deleted_at) WHERE deleted_at IS NOT NULL;
 
+-- When owners were told last of something, so that they are not told of it all the time.
+CREATE TABLE alarms (
+    account_id TEXT NOT NULL CONSTRAINT alarms_account REFERENCES accounts (id),
+    type TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    told_at INTEGER NOT NULL,
+    CONSTRAINT alarms_key PRIMARY KEY (account_id, type, subject)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX alarms_told ON alarms (told_at);
+
+-- at_seq: the last event that was looked at.
+CREATE TABLE replays (
+    seq INTEGER CONSTRAINT replays_key PRIMARY KEY,
+    id TEXT NOT NULL CONSTRAINT replays_id_unique UNIQUE,
+    account_id TEXT NOT NULL CONSTRAINT replays_account REFERENCES accounts (id),
+    subscription_id TEXT NOT NULL CONSTRAINT replays_subscription REFERENCES subscriptions (id),
+    since INTEGER,
+    until INTEGER NOT NULL,
+    delivery_status TEXT CONSTRAINT replays_delivery_status_known CHECK (delivery_status = 'delivered'
+        OR delivery_status = 'exhausted' OR delivery_status = 'held' OR delivery_status = 'cancelled'),
+    types TEXT,
+    status TEXT NOT NULL CONSTRAINT replays_status_known CHECK (status = 'running' OR status = 'done' OR status = 'cancelled'),
+    total INTEGER,
+    made INTEGER NOT NULL DEFAULT 0,
+    at_seq INTEGER NOT NULL DEFAULT 0,
+    created_at INTEGER NOT NULL,
+    completed_at INTEGER,
+    CONSTRAINT replays_end_is_dated CHECK ((status = 'running') = (completed_at IS NULL))
+) STRICT;
+
+CREATE INDEX replays_listed ON replays (account_id, id);
+CREATE INDEX replays_of_subscription ON replays (subscription_id, id);
+CREATE INDEX replays_running ON replays (subscription_id, seq) WHERE status = 'running';
+CREATE INDEX replays_ended ON replays (account_id, completed_at) WHERE completed_at IS NOT NULL;
+
+-- behind: 1 for a pending delivery of an ordered subscription that waits for an earlier one of the same task. It is set by a claim that
+-- meets it, and taken back by the trigger below: too often does no harm.
 CREATE TABLE deliveries (
     seq INTEGER CONSTRAINT deliveries_key PRIMARY KEY,
     id TEXT NOT NULL CONSTRAINT deliveries_id_unique UNIQUE,
@@ -171,16 +222,61 @@ CREATE TABLE deliveries (
     created_at INTEGER NOT NULL,
     completed_at INTEGER,
     leased INTEGER NOT NULL DEFAULT 0 CONSTRAINT deliveries_leased_flag CHECK (leased = 0 OR leased = 1),
+    behind INTEGER NOT NULL DEFAULT 0 CONSTRAINT deliveries_behind_flag CHECK (behind = 0 OR behind = 1),
+    replay_id TEXT,
     CONSTRAINT deliveries_pending_when CHECK ((status = 'pending') = (next_attempt_at IS NOT NULL))
 ) STRICT;
 
 CREATE INDEX deliveries_listed ON deliveries (account_id, created_at);
 CREATE INDEX deliveries_of_subscription ON deliveries (subscription_id, created_at);
 CREATE INDEX deliveries_of_task ON deliveries (task_id, created_at) WHERE task_id IS NOT NULL;
-CREATE INDEX deliveries_due ON deliveries (next_attempt_at) WHERE status = 'pending' AND leased = 0;
-CREATE INDEX deliveries_pending ON deliveries (subscription_id) WHERE status = 'pending';
+CREATE INDEX deliveries_due ON deliveries (subscription_id, next_attempt_at) WHERE status = 'pending' AND leased = 0 AND behind = 0;
+CREATE INDEX deliveries_pending ON deliveries (subscription_id, task_id) WHERE status = 'pending';
+CREATE INDEX deliveries_behind ON deliveries (subscription_id, task_id) WHERE behind = 1;
 CREATE INDEX deliveries_held ON deliveries (subscription_id) WHERE status = 'held';
 CREATE INDEX deliveries_leased ON deliveries (leased) WHERE leased = 1;
+
+-- The subscriptions for which something waits: each once, however much that is, so that a claim walks past a backlog in one step.
+-- due_at: when its next delivery may be due, never later than it is. It may be earlier: whoever claims sets it right.
+CREATE TABLE lanes (
+    subscription_id TEXT NOT NULL CONSTRAINT lanes_key PRIMARY KEY CONSTRAINT lanes_subscription REFERENCES subscriptions (id),
+    due_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX lanes_due ON lanes (due_at);
+
+-- Triggers, since a delivery becomes pending, or ceases to be, at many places, and one that forgot this would lose deliveries.
+CREATE TRIGGER deliveries_made AFTER INSERT ON deliveries WHEN NEW.status = 'pending' AND NEW.leased = 0
+BEGIN
+    INSERT INTO lanes (subscription_id, due_at) VALUES (NEW.subscription_id, NEW.next_attempt_at)
+    ON CONFLICT (subscription_id) DO UPDATE SET due_at = excluded.due_at WHERE excluded.due_at < due_at;
+END;
+
+CREATE TRIGGER deliveries_freed AFTER UPDATE OF status, next_attempt_at, leased, behind ON deliveries
+WHEN NEW.status = 'pending' AND NEW.leased = 0 AND NEW.behind = 0
+BEGIN
+    INSERT INTO lanes (subscription_id, due_at) VALUES (NEW.subscription_id, NEW.next_attempt_at)
+    ON CONFLICT (subscription_id) DO UPDATE SET due_at = excluded.due_at WHERE excluded.due_at < due_at;
+END;
+
+-- The head of a task's deliveries is out of the way. (The order of triggers is not defined, and does not matter here.)
+CREATE TRIGGER deliveries_ended AFTER UPDATE OF status ON deliveries
+WHEN OLD.status = 'pending' AND NEW.status <> 'pending' AND NEW.task_id IS NOT NULL
+BEGIN
+    UPDATE deliveries SET behind = 0 WHERE subscription_id = NEW.subscription_id AND task_id = NEW.task_id AND behind = 1;
+END;
+
+CREATE TRIGGER subscriptions_unordered AFTER UPDATE OF ordered ON subscriptions WHEN OLD.ordered = 1 AND NEW.ordered = 0
+BEGIN
+    UPDATE deliveries SET behind = 0 WHERE subscription_id = NEW.id AND behind = 1;
+END;
+CREATE INDEX deliveries_of_event ON deliveries (event_id, subscription_id);
+CREATE INDEX deliveries_replayed ON deliveries (replay_id, status, attempts) WHERE replay_id IS NOT NULL;
+
+-- A replay with how many of its deliveries were never attempted.
+CREATE VIEW replays_shown AS SELECT replays.*, CASE WHEN status = 'done' THEN 0 ELSE (SELECT count(*) FROM deliveries
+    WHERE replay_id = replays.id AND deliveries.status IN ('pending', 'held', 'cancelled') AND attempts = 0) END AS untried
+    FROM replays;
 
 CREATE TABLE attempts (
     seq INTEGER CONSTRAINT attempts_key PRIMARY KEY,
@@ -195,6 +291,16 @@ CREATE TABLE attempts (
 ) STRICT;
 
 CREATE INDEX attempts_of_delivery ON attempts (delivery_id);
+
+-- Tasks that were pruned. day: since 1970.
+CREATE TABLE counts (
+    account_id TEXT NOT NULL CONSTRAINT counts_account REFERENCES accounts (id),
+    day INTEGER NOT NULL,
+    provider TEXT NOT NULL,
+    status TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    CONSTRAINT counts_key PRIMARY KEY (account_id, day, provider, status)
+) STRICT, WITHOUT ROWID;
 
 -- A row to write to, for whoever asks whether a write can be committed now.
 CREATE TABLE probe (count INTEGER NOT NULL) STRICT;

@@ -1,0 +1,146 @@
+"""Subscriptions in other formats than the standard one: asked for, altered, sent, sampled."""
+
+import json
+from typing import Any, get_args
+
+import httpx
+import pytest
+
+from relay.model import EventType
+from relay.web.template import Format
+from tests.delivery.receiver import Answer, Receiver
+from tests.web.conftest import House, named_fields, read_json
+from tests.web.subscribing import PATH, URL, look_at, settled, subscribe, succeeded, trigger, verified
+
+pytestmark = pytest.mark.anyio
+
+TEMPLATE = {"text": "{{ type }}: {{ data.task.prompt }}", "picture": "{{ image_url }}"}
+
+
+def wish_for(form: str) -> dict[str, Any]:
+    return {"format": form, **({"template": TEMPLATE} if form == "template" else {})}
+
+
+async def alter(api: httpx.AsyncClient, subscription: dict[str, Any], **changes: Any) -> httpx.Response:
+    return await api.patch(f"{PATH}/{subscription['id']}", json=changes)
+
+
+@pytest.mark.parametrize("form", get_args(Format))
+async def test_an_event_arrives_in_the_format_that_was_asked_for(house: House, form: str) -> None:
+    async with Receiver() as receiver:
+        made = await subscribe(house.api, url=receiver.url, **wish_for(form))
+        assert (made["format"], made["template"]) == (form, TEMPLATE if form == "template" else None)
+        await succeeded(house, prompt='a "lighthouse"\n@everyone <!channel>')
+        await receiver.wait_for_requests(1)
+        body = verified(receiver, made["secret"])
+
+    assert ("lighthouse" in json.dumps(body)) is (form != "provider")
+    assert receiver.requests[0].target == ("/hook?wait=true" if form == "discord" else "/hook")
+
+
+async def test_a_template_is_sent_as_its_owner_wrote_it(house: House) -> None:
+    async with Receiver() as receiver:
+        made = await subscribe(house.api, url=receiver.url, **wish_for("template"))
+        await succeeded(house, prompt='a "lighthouse"')
+        await receiver.wait_for_requests(1)
+        assert verified(receiver, made["secret"]) == {
+            "text": 'task.succeeded: a "lighthouse"', "picture": "https://images.example.com/1.png"}
+
+
+class TestAskingForATemplate:
+    """It goes with the format `template`, and that format with it."""
+
+    @pytest.mark.parametrize("wish", [
+        {"template": TEMPLATE}, {"format": "flat", "template": TEMPLATE}, {"format": "template"}, {"format": "template", "template": 5},
+        {"format": "template", "template": {"a": "{{ x"}}, {"format": "template", "template": {"a": "{{ f(x) }}"}},
+        {"format": "template", "template": {"a": "x" * 17_000}}, {"format": "template", "template": None},
+    ], ids=lambda value: str(value)[:40])
+    async def test_what_does_not_go_together_is_refused(self, api: httpx.AsyncClient, wish: dict[str, Any]) -> None:
+        assert named_fields(await api.post(PATH, json={"url": URL, **wish})) == {"template"}
+
+    async def test_a_text_of_json_is_kept_as_what_it_holds(self, api: httpx.AsyncClient) -> None:
+        made = await subscribe(api, format="template", template=json.dumps(TEMPLATE))
+
+        assert read_json(await api.get(f"{PATH}/{made['id']}"), 200)["template"] == TEMPLATE
+
+    async def test_it_can_be_altered(self, api: httpx.AsyncClient) -> None:
+        made = await subscribe(api, **wish_for("template"))
+
+        assert read_json(await alter(api, made, template=["{{ id }}"]), 200)["template"] == ["{{ id }}"]
+        assert read_json(await alter(api, made, description="mine"), 200)["template"] == ["{{ id }}"]
+        assert read_json(await api.get(f"{PATH}/{made['id']}"), 200)["template"] == ["{{ id }}"]
+
+    async def test_another_format_ends_it(self, api: httpx.AsyncClient) -> None:
+        made = await subscribe(api, **wish_for("template"))
+
+        altered = read_json(await alter(api, made, format="slack"), 200)
+
+        assert (altered["format"], altered["template"]) == ("slack", None)
+
+    @pytest.mark.parametrize(("form", "changes"), [
+        ("standard", {"template": TEMPLATE}), ("standard", {"format": "template"}), ("template", {"template": None}),
+        ("template", {"template": {"a": "{{ }}"}}), ("template", {"format": "flat", "template": TEMPLATE}),
+    ], ids=str)
+    async def test_altering_keeps_them_together(self, api: httpx.AsyncClient, form: str, changes: dict[str, Any]) -> None:
+        made = await subscribe(api, **wish_for(form))
+
+        assert named_fields(await alter(api, made, **changes)) == {"template"}
+
+
+async def test_a_template_that_grows_too_large_is_an_attempt_that_its_owner_can_see(api: httpx.AsyncClient) -> None:
+    async with Receiver() as receiver:
+        made = await subscribe(api, url=receiver.url, format="template", template=["{{data}}" * 2000])
+        [delivery] = (await trigger(api))["deliveries"]
+        await settled(api, delivery)
+        assert receiver.connections == 0
+
+    [attempt] = read_json(await api.get(f"/api/v1/deliveries/{delivery['id']}/attempts"), 200)["data"]
+    assert (attempt["status_code"], attempt["error"]) == (None, "the body made from the template would have more than 1048576 bytes")
+    assert (await look_at(api, delivery))["status"] == "pending"
+    assert read_json(await api.get(f"{PATH}/{made['id']}"), 200)["status"] == "active"
+
+
+async def test_a_webhook_that_discord_deleted_is_disabled_at_once(api: httpx.AsyncClient) -> None:
+    async with Receiver(Answer(status=404, body=b'{"message": "Unknown Webhook", "code": 10015}')) as receiver:
+        made = await subscribe(api, url=receiver.url, format="discord")
+        [delivery] = (await trigger(api))["deliveries"]
+        await settled(api, delivery)
+
+    found = read_json(await api.get(f"{PATH}/{made['id']}"), 200)
+    assert (found["status"], found["disabled_reason"]) == ("disabled", "gone")
+
+
+class TestFlatSamples:
+    """`?format=flat`: for platforms whose users pick fields from a sample."""
+
+    async def test_they_are_exactly_what_a_subscriber_received(self, house: House) -> None:
+        async with Receiver() as receiver:
+            await subscribe(house.api, url=receiver.url, format="flat")
+            await succeeded(house, metadata={"order": "A-17"})
+            [request] = await receiver.wait_for_requests(1)
+
+        answer = await house.api.get("/api/v1/events/samples", params={"format": "flat"})
+
+        assert answer.content == b"[" + request.body + b"]"
+        assert answer.json()[0]["metadata_order"] == "A-17"
+
+    async def test_made_up_ones_have_the_same_names(self, house: House) -> None:
+        made_up = await flat_samples(house.api)
+        await succeeded(house, metadata={"order": "A-18"})
+        real = await flat_samples(house.api)
+
+        assert len(made_up) == 3
+        assert list(made_up[0]) == list(real[0])
+
+    @pytest.mark.parametrize("kind", list(EventType))
+    async def test_there_are_some_of_every_type(self, api: httpx.AsyncClient, kind: str) -> None:
+        assert [one["type"] for one in await flat_samples(api, type=kind, limit=1)] == [kind]
+
+    async def test_other_formats_have_none(self, api: httpx.AsyncClient) -> None:
+        assert named_fields(await api.get("/api/v1/events/samples", params={"format": "slack"})) == {"format"}
+
+
+async def flat_samples(api: httpx.AsyncClient, **which: Any) -> list[dict[str, Any]]:
+    answer = await api.get("/api/v1/events/samples", params={"format": "flat", **which})
+    assert answer.status_code == 200, answer.text
+    return list(answer.json())
