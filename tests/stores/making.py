@@ -80,6 +80,13 @@ class Shelf:
         return Subscription(**{"id": self.id("sub"), "account_id": self.account_id, "url": "https://a.example/hook",
                                "sealed_secret": "sealed", "created_at": NOW, **given})
 
+    async def claimed(self, **given: Any) -> tuple[Subscription, Delivery]:
+        """A subscription with one delivery, which is under way."""
+        subscription = await self.subscribe(**given)
+        await self.deliver()
+        [job] = await self.claim_jobs()
+        return subscription, job.delivery
+
     async def subscribe(self, **given: Any) -> Subscription:
         subscription = self.subscription(**given)
         await self.store.add_subscription(subscription, identity=subscription.id, now=NOW)

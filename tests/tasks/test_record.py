@@ -43,7 +43,7 @@ class FullDisk:
         return await self._archive.keep(image_id, data)  # type: ignore[attr-defined, no-any-return]
 
     async def read(self, image_id: str) -> tuple[bytes, str] | None:
-        raise NotImplementedError(image_id)
+        raise StoreError(image_id)
 
     async def discard(self, image_id: str) -> None:
         raise StoreError(image_id)
