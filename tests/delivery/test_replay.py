@@ -4,35 +4,20 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from pathlib import Path
 
 import pytest
 
-from relay.bell import Bell
 from relay.delivery.replay import ReplayWorker
 from relay.errors import StoreError
 from relay.ids import new_id
-from relay.model import Account, EventType, Replay, ReplayStatus, Subscription
-from relay.net.fetch import GuardedSession
+from relay.model import EventType, Replay, ReplayStatus, Subscription
 from relay.ports import Replays
-from relay.stores.sqlite import open_store
 from relay.view import task_event
-from tests.delivery.made import ACCOUNT, NOW, link, make_task, now
+from tests.delivery.made import ACCOUNT, link, make_task, now
 from tests.delivery.office import Office
 from tests.delivery.receiver import Answer, Receiver
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def office(tmp_path: Path) -> AsyncIterator[Office]:
-    bell, session = Bell(), GuardedSession()
-    store = await open_store(tmp_path / "relay.db", bell=bell, link=link, new_id=new_id)
-    await store.recover()
-    await store.add_account(Account(id=ACCOUNT, name="default", created_at=NOW))
-    yield Office(store, bell, session)
-    await session.close()
-    await store.close()
 
 
 class Stumbling:
