@@ -224,11 +224,11 @@ class Update(Struct, frozen=True, kw_only=True):
 
 
 class Callback(Struct, frozen=True, kw_only=True):
-    """A callback as it came, with secrets redacted from headers and body. The store fills in `verdict`."""
+    """A callback as it came, with secrets redacted from headers and body. The store fills in `verdict` and `account_id`."""
 
     id: str
     task_id: str
-    account_id: str
+    account_id: str = ""
     provider: str
     verdict: Verdict
     headers: dict[str, str]

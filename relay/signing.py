@@ -21,6 +21,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from itsdangerous import BadSignature, Signer
 from itsdangerous.encoding import base64_decode, base64_encode
+from itsdangerous.signer import SigningAlgorithm
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 -- the prefix, no secret
 _SECRET_BYTES: Final = 32
@@ -33,12 +34,19 @@ def derive_key(key: str, purpose: str) -> bytes:
     return hmac.digest(key.encode(), b"relay:" + purpose.encode(), hashlib.sha256)
 
 
+class _Sha256(SigningAlgorithm):
+    """HMAC-SHA256 in one call, three times as fast as by an object of hmac."""
+
+    def get_signature(self, key: bytes, value: bytes) -> bytes:
+        return hmac.digest(key, value, "sha256")
+
+
 class Seal:
     """Signs short ASCII strings for one purpose, and tells whether it did."""
 
     def __init__(self, keys: Sequence[str], purpose: str) -> None:
         self._keys = [derive_key(key, purpose) for key in keys]  # newest first
-        self._signer = Signer(self._keys[::-1], salt=b"", key_derivation="none", digest_method=hashlib.sha256)
+        self._signer = Signer(self._keys[::-1], salt=b"", key_derivation="none", algorithm=_Sha256())
 
     def sign(self, value: str) -> str:
         """`value.signature`, safe in a path segment if the value is."""

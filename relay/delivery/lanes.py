@@ -25,7 +25,8 @@ from relay.ports import Job
 
 SLOW_SECONDS: Final = 2.0
 _WIDEST: Final = 1024
-_LONGEST_LINE: Final = 8
+_LINE_SECONDS: Final = 0.1
+_LONGEST_LINE: Final = 256
 _MOST_IN_LINE: Final = 1024
 _MOST_REMEMBERED: Final = 4096  # lanes with nothing under way
 
@@ -41,6 +42,7 @@ class Lane:
         self.begun_at = -math.inf
         self.line: deque[Job] = deque()
         self._window = 1
+        self._seconds = SLOW_SECONDS
         self.see(subscription)
 
     def see(self, subscription: Subscription) -> None:
@@ -52,7 +54,8 @@ class Lane:
     def learn(self, tried: Tried, slowness: int | None) -> None:
         """An attempt has ended. `slowness`: what it is from now on; None: as it was."""
         self.slowness = self.slowness if slowness is None else slowness
-        self.is_slow = tried.attempt.duration_ms >= SLOW_SECONDS * 1000
+        self._seconds = tried.attempt.duration_ms / 1000
+        self.is_slow = self._seconds >= SLOW_SECONDS
         if tried.is_success:
             self._window = min(self._window * 2, _WIDEST)
         elif self.is_slow and tried.attempt.status_code is None:
@@ -72,10 +75,18 @@ class Lane:
         return min(1, room) if self._interval else room
 
     def room_in_line(self) -> int:
-        """A line is as long as the lane is wide, and only where something is under way that it can follow."""
-        if self._is_ordered or self._interval or self.is_slow or self._window == 1:
+        """A line holds as much as the lane carries in a tenth of a second, and at least one for each that may be under way; but only
+        where something is that it can follow."""
+        if not self.is_quick or self._window == 1:
             return 0
-        return max(0, min(self._concurrency, self._window, _LONGEST_LINE) - len(self.line))
+        width = min(self._concurrency, self._window)
+        length = max(width, int(width * _LINE_SECONDS / max(self._seconds, 0.0001)))
+        return max(0, min(length, _LONGEST_LINE) - len(self.line))
+
+    @property
+    def is_quick(self) -> bool:
+        """Nothing but its width keeps an attempt from beginning."""
+        return not (self._is_ordered or self._interval or self.is_slow)
 
 
 class Place:
@@ -116,6 +127,17 @@ class Lanes:
         idle = [lane for lane in self._idle.values() if lane.is_slow] if self._shared_room(slow=True, first=True) <= 0 else []
         return ({lane.name: self._room(lane, now) + self._room_in_line(lane) for lane in self._busy.values()}
                 | dict.fromkeys([*self._resting, *(lane.name for lane in idle)], 0))
+
+    def room_for_fresh(self, subscription: Subscription) -> int:
+        """How many deliveries could begin or stand in line that the store need not look at first: where nothing orders or slows them, in
+        a lane that is known, or that of a task's own subscription, which had none before. From any thread; a guess."""
+        lane = self._busy.get(subscription.id) or self._idle.get(subscription.id)
+        if lane is None:
+            return int(subscription.task_id is not None and self._shared_room(slow=False, first=True) > 0)
+        if not lane.is_quick:
+            return 0
+        room = lane.room(math.inf)
+        return min(room, max(0, self._shared_room(slow=False, first=not lane.under_way))) + self._room_in_line(lane)
 
     def opens_at(self, now: float) -> float | None:
         """When the pace of some lane allows it to go on."""

@@ -18,7 +18,7 @@ from relay.delivery.outcome import Tried, judge
 from relay.delivery.sender import Sender
 from relay.delivery.settler import Settler
 from relay.errors import StoreError
-from relay.model import DeliveryStatus
+from relay.model import DeliveryStatus, Subscription
 from relay.ports import Job, JobClaim, Meter, NullMeter, Settlement, Store
 from relay.retry import DEFAULT_SCHEDULE
 
@@ -48,6 +48,7 @@ class DeliveryWorker:
         self._lanes = Lanes(places)
         self._settler = Settler(store, clock=clock, on_settled=self._look_again)
         self._held: set[str] = set()
+        self._attempts: asyncio.TaskGroup | None = None  # while it takes work
         self._is_hungry = False  # something may be due that could not be claimed for want of room
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -58,16 +59,32 @@ class DeliveryWorker:
                 wake = aside.create_task(_ring_when(stopping, rung), name="stop deliveries")
                 try:
                     async with asyncio.TaskGroup() as attempts:
+                        self._attempts = attempts
+                        self._store.hand_to(self)
                         await self._claim_until(stopping, rung, attempts)
+                        self._store.hand_to(None)
+                        self._attempts = None
                         self._give_back(self._lanes.empty_all())
                     self._settler.close()
                     await asyncio.wait([settling])
                 finally:
+                    self._store.hand_to(None)
+                    self._attempts = None
                     self._settler.release(tuple(self._held))
                     self._settler.close()
                     await asyncio.wait([settling], timeout=_LAST_WRITE_SECONDS)
                     settling.cancel()
                     wake.cancel()
+
+    def room_for(self, subscription: Subscription) -> int:
+        """See ports.Taker. The writing of outcomes comes before taking on more."""
+        return self._lanes.room_for_fresh(subscription) if self._settler.backlog < _MOST_UNSETTLED else 0
+
+    def take(self, jobs: Sequence[Job]) -> None:
+        """See ports.Taker."""
+        attempts = self._attempts
+        self._held.update(job.delivery.id for job in jobs)
+        self._give_back(jobs if attempts is None else [job for job in jobs if not self._begin(job, attempts)])
 
     async def _claim_until(self, stopping: asyncio.Event, rung: Listener, attempts: asyncio.TaskGroup) -> None:
         failures = 0
@@ -113,35 +130,44 @@ class DeliveryWorker:
         attempts.create_task(self._work(job, place, attempts), name=f"deliver to {job.subscription.id}")
         return True
 
-    async def _work(self, job: Job, place: Place, attempts: asyncio.TaskGroup) -> None:
+    async def _work(self, job: Job, place: Place, attempts: asyncio.TaskGroup, *, has_waited: bool = False) -> None:
         """One attempt, then those that stood in line behind it."""
+        while True:
+            confirmed = await self._confirm(job) if has_waited else job
+            if confirmed is None:
+                self._lanes.leave(place)
+                self._give_back([job])
+            else:
+                await self._finish(confirmed, place)
+            following = self._begin_line(job.subscription.id, attempts)
+            if following is None:
+                return
+            (job, place), has_waited = following, True
+
+    async def _finish(self, job: Job, place: Place) -> None:
         settlement = await self._attempt(job, place)
         self._held.discard(job.delivery.id)
         self._settler.settle(settlement)
         if settlement.disable:
             self._give_back(self._lanes.empty(job.subscription.id))
-        self._begin_line(job.subscription.id, attempts)
-
-    async def _work_after_waiting(self, job: Job, place: Place, attempts: asyncio.TaskGroup) -> None:
-        """The same for one that stood in line: meanwhile its subscription may have been paused, deleted or changed."""
-        confirmed = await self._confirm(job)
-        if confirmed is not None:
-            return await self._work(confirmed, place, attempts)
-        self._lanes.leave(place)
-        self._give_back([job])
-        return self._begin_line(job.subscription.id, attempts)
 
     async def _confirm(self, job: Job) -> Job | None:
+        """One that stood in line, as it is now: meanwhile its subscription may have been paused, deleted or changed."""
+        if self._store.is_current(job):
+            return job
         try:
             return await self._store.confirm_job(job)
         except StoreError as exc:
             _log.warning("delivery %s goes back to the store, which cannot be asked now: %s", job.delivery.id, exc.message)
             return None
 
-    def _begin_line(self, subscription_id: str, attempts: asyncio.TaskGroup) -> None:
-        while following := self._lanes.follow(subscription_id, _ticks()):
-            attempts.create_task(self._work_after_waiting(*following, attempts), name=f"deliver to {subscription_id}")
+    def _begin_line(self, subscription_id: str, attempts: asyncio.TaskGroup) -> tuple[Job, Place] | None:
+        """The first that may follow; any others that may are begun."""
+        first = self._lanes.follow(subscription_id, _ticks())
+        while following := first and self._lanes.follow(subscription_id, _ticks()):
+            attempts.create_task(self._work(*following, attempts, has_waited=True), name=f"deliver to {subscription_id}")
         self._give_back(self._lanes.empty_stranded(subscription_id))
+        return first
 
     async def _attempt(self, job: Job, place: Place) -> Settlement:
         try:

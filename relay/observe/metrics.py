@@ -4,7 +4,8 @@ Label values come from closed sets too (providers, states, route patterns, never
 bounded whatever strangers send. An unknown name or label raises: a test walks all callers and holds them to the table.
 """
 
-from typing import Final, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final, Literal, NamedTuple, TypeVar, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -16,6 +17,7 @@ _REQUEST: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 _LASTING: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 43200, 86400)
 
 
+_Metric = TypeVar("_Metric", Counter, Histogram)
 Kind = Literal["counter", "gauge", "histogram"]
 
 
@@ -49,6 +51,7 @@ class PrometheusMeter:
     """The Meter of a running service."""
 
     def __init__(self) -> None:
+        self._series: dict[tuple[Any, ...], Counter | Histogram] = {}
         disable_created_metrics()  # type: ignore[no-untyped-call] # one series less beside each of ours; nobody asks for it
         self._registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
@@ -57,15 +60,22 @@ class PrometheusMeter:
         self._histograms = {name: Histogram(name, each.help, each.labels, buckets=each.buckets, registry=registry)
                             for name, each in _of_kind("histogram")}
 
+    def _labelled(self, metrics: Mapping[str, _Metric], name: str, labels: dict[str, str]) -> _Metric:
+        """The series of these labels: asked for once, since the library takes its time to find it."""
+        key = (name, *labels.items())
+        known = self._series.get(key)
+        if known is None:
+            metric = metrics[name]
+            known = self._series[key] = metric.labels(**labels) if labels else metric
+        return cast("_Metric", known)
+
     def count(self, name: str, amount: float = 1, /, **labels: str) -> None:
         """Add to a counter. Raises KeyError or ValueError where the table has no such name or labels."""
-        counter = self._counters[name]
-        (counter.labels(**labels) if labels else counter).inc(amount)
+        self._labelled(self._counters, name, labels).inc(amount)
 
     def observe(self, name: str, seconds: float, /, **labels: str) -> None:
         """Record a span in a histogram. Raises as `count`."""
-        histogram = self._histograms[name]
-        (histogram.labels(**labels) if labels else histogram).observe(seconds)
+        self._labelled(self._histograms, name, labels).observe(seconds)
 
     def set(self, name: str, value: float, /, **labels: str) -> None:
         """Set a gauge. Raises as `count`."""

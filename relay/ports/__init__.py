@@ -41,12 +41,12 @@ from relay.ports.store import (
     TaskFilter,
     Timeline,
 )
-from relay.ports.tasks import CallbackSubscription, Submitted, Tasks
+from relay.ports.tasks import CallbackSubscription, Received, Submitted, Tasks
 
 __all__ = [
     "Applied", "Archive", "CallbackFilter", "CallbackSubscription", "CallbackTarget", "Caller", "Claim", "Count",
     "DeliveryFilter", "EventFilter", "Fetcher", "Figures", "Formats", "Gate", "Idempotency", "InputImage", "Job", "JobClaim",
     "Limits", "Message", "Meter", "ModelInfo", "NullMeter", "Outgoing", "Page", "Parameter", "Prepare", "Provider",
-    "ProviderConfig", "ProviderInfo", "Rate", "Replays", "Retention", "Sealed", "Secrets", "Settlement", "Store", "Submitted",
+    "ProviderConfig", "ProviderInfo", "Rate", "Received", "Replays", "Retention", "Sealed", "Secrets", "Settlement", "Store", "Submitted",
     "SubscriptionFilter", "TaskFilter", "TaskRequest", "Tasks", "Timeline", "WatchRequest",
 ]

@@ -167,9 +167,10 @@ class Provider(Protocol):
         means that asking failed, and that asking again may work. A provider without a query raises it always."""
         ...
 
-    def is_authentic(self, headers: Mapping[str, str], body: bytes, *, secrets: list[str], task: Task) -> bool:
+    def is_authentic(self, headers: Mapping[str, str], body: bytes, *, secrets: list[str], task: Task | None) -> bool:
         """Whether a callback proves to be the provider's: in constant time, and a missing header is a failure. `secrets`: what we
-        gave it for this task, one for each signing key in force. Header names are lower case."""
+        gave it for this task, one for each signing key in force. Header names are lower case. `task`: None where it was not looked up
+        yet; a callback that proves itself only with what is known of its task is then no proof."""
         ...
 
     def read_callback(self, headers: Mapping[str, str], body: bytes) -> Update:

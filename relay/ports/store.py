@@ -112,12 +112,27 @@ class Applied(Struct, frozen=True, kw_only=True):
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """A delivery that is due, with all that is needed to attempt it. `task` is present where the event speaks of one."""
+    """A delivery that is due, with all that is needed to attempt it. `task` is present where the event speaks of one. `seen`: how
+    many changes of the account's subscriptions the store had recorded when this was read; see Store.is_current."""
 
     delivery: Delivery
     subscription: Subscription
     event: Event
     task: Task | None = None
+    seen: int = -1
+
+
+class Taker(Protocol):
+    """Who takes deliveries the moment they are made, past the queue of those that are due."""
+
+    def room_for(self, subscription: Subscription) -> int:
+        """How many of its deliveries could be attempted, or stand in line for that, now. From any thread, and a guess."""
+        ...
+
+    def take(self, jobs: Sequence[Job]) -> None:
+        """They are recorded, and held by whoever takes them, as if they had been claimed. What there is no room for after all is
+        to be released. In the event loop."""
+        ...
 
 
 class JobClaim(Struct, frozen=True, kw_only=True):
@@ -308,6 +323,15 @@ class Store(Replays, Retention, Secrets, Protocol):
         due first. Subscriptions take turns, so that a backlog keeps nobody waiting, and it costs no more than what is claimed,
         however much is pending. Of an ordered subscription at most one, and never one whose task has an earlier delivery to it that is
         still pending, under way or not. Held on return. `next_at` is blind to subscriptions without room."""
+        ...
+
+    def hand_to(self, taker: Taker | None) -> None:
+        """From now on offer deliveries that `apply` makes to `taker`, those of ordered subscriptions and of such as have others due
+        already left out. A hint: all of them may as well be claimed. None: to nobody."""
+        ...
+
+    def is_current(self, job: Job) -> bool:
+        """True only if nothing has changed since the job was read that could keep it from being sent as it is."""
         ...
 
     async def confirm_job(self, job: Job) -> Job | None:

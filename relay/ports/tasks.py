@@ -28,6 +28,13 @@ class Submitted(Struct, frozen=True, kw_only=True):
     target: CallbackTarget | None = None
 
 
+class Received(Struct, frozen=True):
+    """A callback that is recorded: whose it was, and what became of it."""
+
+    task_id: str
+    verdict: Verdict
+
+
 class Tasks(Protocol):
     """The inbound half, as the outside sees it. A task of another account is NotFound."""
 
@@ -58,7 +65,7 @@ class Tasks(Protocol):
         """Forget prompt, bodies and pictures; counts stay. A task that is not final is cancelled first. Raises NotFound."""
         ...
 
-    async def receive(self, provider: str, token: str, headers: Mapping[str, str], body: bytes) -> Verdict:
+    async def receive(self, provider: str, token: str, headers: Mapping[str, str], body: bytes) -> Received:
         """Take a callback. On return it is recorded durably. Header names are lower case. Raises Unauthorized (bad token or
         secret: nothing is stored), StoreError."""
         ...

@@ -181,6 +181,8 @@ def is_link(text: str | None) -> bool:
 
 def signed_until(url: str) -> datetime | None:
     """When a signed link of Azure's shape expires: its `se` parameter (ISO time); None without."""
+    if "se=" not in url:
+        return None
     try:
         value = parse_qs(urlsplit(url).query).get("se", [""])[0]
         moment = datetime.fromisoformat(value)

@@ -24,7 +24,7 @@ from relay.errors import (
 )
 from relay.model import Change, ErrorCode, Subscription, Task, TaskStatus, Verdict, Via
 from relay.net.guard import Policy, problem_with_url
-from relay.ports import Archive, Caller, Idempotency, Provider, Store, Submitted, TaskRequest, WatchRequest
+from relay.ports import Archive, Caller, Idempotency, Provider, Received, Store, Submitted, TaskRequest, WatchRequest
 from relay.signing import new_webhook_secret
 from relay.tasks.receive import Receiver
 from relay.tasks.record import Recorder, ending
@@ -128,7 +128,7 @@ class Desk(Struct, frozen=True, kw_only=True):
         await self._discard_input(task)
         await self.store.erase_task(account_id, task_id, now=self.clock())  # last, so that who fails before may ask again
 
-    async def receive(self, provider: str, token: str, headers: Mapping[str, str], body: bytes) -> Verdict:
+    async def receive(self, provider: str, token: str, headers: Mapping[str, str], body: bytes) -> Received:
         return await self.receiver.receive(provider, token, headers, body)
 
     async def _add(self, task: Task, request: TaskRequest | WatchRequest, *, due_at: datetime | None,

@@ -16,8 +16,8 @@ from typing import Final
 from msgspec import Struct
 
 from relay.errors import Unauthorized, Unreadable
-from relay.model import Callback, Change, Task, Update, Verdict, Via
-from relay.ports import Meter, Provider, Store
+from relay.model import Callback, Change, Update, Verdict, Via
+from relay.ports import Meter, Provider, Received, Store
 from relay.tasks.record import Recorder
 from relay.tasks.routes import Routes
 
@@ -28,6 +28,7 @@ _SECRET_HEADERS: Final = frozenset({
 })
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)  # one without an end runs to the end, so no character is read twice
 _SECRET_NAME: Final = re.compile(r"secret|password|token|api_?key|authorization", re.IGNORECASE)
+_SECRET_WORDS: Final = ("secret", "password", "token", "apikey", "api_key", "authorization")
 
 
 class Receiver(Struct, frozen=True, kw_only=True):
@@ -41,47 +42,43 @@ class Receiver(Struct, frozen=True, kw_only=True):
     meter: Meter
     reconcile_after: timedelta
 
-    async def receive(self, provider: str, token: str, headers: Mapping[str, str], body: bytes) -> Verdict:
+    async def receive(self, provider: str, token: str, headers: Mapping[str, str], body: bytes) -> Received:
         """See ports.Tasks.receive."""
         received_at = self.clock()
-        task = await self._task_of(provider, token)
-        secrets = self.routes.seal.secrets_for(task.id)
-        api = self.routes.providers[provider]
-        if not api.is_authentic(headers, body, secrets=secrets, task=task):
-            raise self._refusal(provider, "the secret or signature is absent or wrong")
-        applied = await self.recorder.record(self._change(api, task, headers, body, secrets, received_at))
-        if applied is None:
-            raise self._refusal(provider, "its task is gone")
-        self._count(task, applied.verdict, received_at)
-        return applied.verdict
-
-    async def _task_of(self, provider: str, token: str) -> Task:
         task_id = self.routes.seal.read(token)
-        task = await self.store.task_for_callback(task_id) if task_id else None
-        if task is None or task.provider != provider:
-            raise self._refusal(provider, "the token is not one of ours, or another provider's")
-        return task
+        if task_id is None:
+            raise self._refusal(provider, "the token is not one of ours")
+        secrets = self.routes.seal.secrets_for(task_id)
+        api = self.routes.providers[provider]
+        if not (api.is_authentic(headers, body, secrets=secrets, task=None) or await self._is_known(api, task_id, headers, body, secrets)):
+            raise self._refusal(provider, "the secret or signature is absent or wrong")
+        applied = await self.recorder.record(self._change(api, task_id, headers, body, secrets, received_at))
+        if applied is None:
+            raise self._refusal(provider, "its task is gone, or another provider's")
+        self.meter.count("relay_callbacks_total", provider=provider, verdict=applied.verdict)
+        self.meter.observe("relay_callback_commit_seconds", (self.clock() - received_at).total_seconds())
+        return Received(task_id=task_id, verdict=applied.verdict)
+
+    async def _is_known(self, api: Provider, task_id: str, headers: Mapping[str, str], body: bytes, secrets: list[str]) -> bool:
+        """Whether it proves itself with what is known of its task; the usual callback needs no such look-up."""
+        task = await self.store.task_for_callback(task_id)
+        return task is not None and api.is_authentic(headers, body, secrets=secrets, task=task)
 
     def _refusal(self, provider: str, why: str) -> Unauthorized:
         self.meter.count("relay_callbacks_total", provider=provider, verdict="refused")
         _log.warning("callback for %s refused: %s", provider, why)
         return Unauthorized("This callback does not prove to be one that was asked for.")
 
-    def _change(self, api: Provider, task: Task, headers: Mapping[str, str], body: bytes, secrets: list[str],
+    def _change(self, api: Provider, task_id: str, headers: Mapping[str, str], body: bytes, secrets: list[str],
                 received_at: datetime) -> Change:
         update, verdict = _read(api, headers, body)
         callback = Callback(
-            id=self.new_id("cbk"), task_id=task.id, account_id=task.account_id, provider=task.provider, verdict=verdict,
+            id=self.new_id("cbk"), task_id=task_id, provider=api.name, verdict=verdict,
             headers=redact_headers(headers), body=redact_body(body, secrets), received_at=received_at,
         )
         next_at = received_at + self.reconcile_after if update else None
         return Change(
-            task_id=task.id, via=Via.CALLBACK, now=received_at, update=update, verdict=verdict, callback=callback, next_at=next_at)
-
-    def _count(self, task: Task, verdict: Verdict, received_at: datetime) -> None:
-        self.meter.count("relay_callbacks_total", provider=task.provider, verdict=verdict)
-        self.meter.observe("relay_callback_commit_seconds", (self.clock() - received_at).total_seconds())
-        _log.info("callback of %s for %s: %s", task.provider, task.id, verdict)
+            task_id=task_id, via=Via.CALLBACK, now=received_at, update=update, verdict=verdict, callback=callback, next_at=next_at)
 
 
 def _read(api: Provider, headers: Mapping[str, str], body: bytes) -> tuple[Update | None, Verdict]:
@@ -99,7 +96,10 @@ def redact_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 def redact_body(body: bytes, secrets: Iterable[str]) -> str:
     """The body as text, not UTF-8 and NUL replaced, without what may be secret."""
-    text = _without_secret_fields(body.decode("utf-8", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}"))
+    text = body.decode("utf-8", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
+    lowered = text.lower()
+    if any(word in lowered for word in _SECRET_WORDS):
+        text = _without_secret_fields(text)
     for secret in secrets:
         text = text.replace(secret, _REDACTED).replace(json.dumps(secret)[1:-1], _REDACTED)
     return text

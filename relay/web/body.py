@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from relay.errors import FieldProblem, Invalid, Malformed, TooLarge, UnsupportedMediaType
 
@@ -31,15 +31,21 @@ async def read_bytes(request: Request, max_bytes: int) -> bytes:
         raise _too_large(max_bytes)
     chunks: list[bytes] = []
     received = 0
+    start = asyncio.get_running_loop().time()
     try:
-        async with asyncio.timeout(_PATIENCE) as patience:
-            start = asyncio.get_running_loop().time()
-            async for chunk in request.stream():
+        async with asyncio.timeout_at(start + _PATIENCE) as patience:
+            while True:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                chunk = message.get("body", b"")
                 received += len(chunk)
                 if received > max_bytes:
                     raise _too_large(max_bytes)
-                patience.reschedule(start + _PATIENCE + received / _SLOWEST)
                 chunks.append(chunk)
+                if not message.get("more_body", False):
+                    break
+                patience.reschedule(start + _PATIENCE + received / _SLOWEST)
     except TimeoutError as exc:
         raise Malformed("The body did not arrive in time.") from exc
     return b"".join(chunks)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -80,11 +80,6 @@ def answer_problem(exc: Exception) -> Response:
         return _respond(503, "unavailable", TITLES["unavailable"] + "; nothing was half done.", retry_after=retry_after)
     _log.error("unexpected error", exc_info=exc)
     return _respond(500, "internal", "The error was logged. Nothing about your request needs to change.")
-
-
-async def on_http_exception(_request: Request, exc: Exception) -> Response:
-    """For Starlette's own 404 and 405."""
-    return answer_problem(exc)
 
 
 def _from_starlette(exc: HTTPException) -> Response:

@@ -7,29 +7,30 @@ the mask, and of the query only what cannot be a secret.
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 from urllib.parse import parse_qsl, quote, urlencode
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from relay.ports import Meter
 
 _log = logging.getLogger("relay.access")
 
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 _CAPABILITY: Final = re.compile(r"^(/callbacks/[^/]*/).+", re.DOTALL)
 _SHOWN: Final = frozenset({"limit", "cursor", "status", "provider", "model", "type", "types", "task_id", "subscription_id", "event_type",
                            "verdict", "since", "created_after", "created_before", "wait", "last_event_id"})
-_SECURITY: Final = {
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
-    "cache-control": "no-store",
-}
+_Header = tuple[bytes, bytes]
+_SECURITY: Final[tuple[_Header, ...]] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+)
 _QUIET: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 _CLOSED_BY_CLIENT: Final = 499
+_SAID: Final = "relay.said"
 
 
 class Journal:
@@ -52,7 +53,7 @@ class Journal:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                _dress(MutableHeaders(scope=message), request_id)
+                message["headers"] = _dressed(message.get("headers", ()), request_id)
             await send(message)
 
         try:
@@ -61,22 +62,30 @@ class Journal:
             self._record(scope, status, request_id, time.perf_counter() - started)
 
     def _request_id(self, scope: Scope) -> str:
-        given = Headers(scope=scope).get("x-request-id", "")
-        return given if _REQUEST_ID.fullmatch(given) else self._new_id("req")
+        for name, value in scope["headers"]:
+            if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+                return str(value, "ascii")
+        return self._new_id("req")
 
     def _record(self, scope: Scope, status: int, request_id: str, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", None) or "unmatched"
         self._meter.count("relay_http_requests_total", route=route, status=str(status))
         self._meter.observe("relay_http_request_seconds", seconds, route=route)
         level = logging.DEBUG if route in _QUIET else logging.INFO
-        figures = {"ms": round(seconds * 1000, 1), "request_id": request_id}
+        figures = {"ms": round(seconds * 1000, 1), "request_id": request_id, **scope.get(_SAID, {})}
         _log.log(level, "%s %s %d", scope["method"], masked(scope), status, extra=figures)
 
 
-def _dress(headers: MutableHeaders, request_id: str) -> None:
-    headers["x-request-id"] = request_id
-    for name, value in _SECURITY.items():
-        headers.setdefault(name, value)
+def add_to_log(scope: Scope, **fields: str) -> None:
+    """What a handler has to say of a request goes into the one line that the log has for it."""
+    scope.setdefault(_SAID, {}).update(fields)
+
+
+def _dressed(headers: Iterable[_Header], request_id: str) -> list[_Header]:
+    """With ours, but for those that the answer has itself."""
+    given = [(name, value) for name, value in headers if name != b"x-request-id"]
+    names = {name for name, _ in given}
+    return [*given, (b"x-request-id", request_id.encode()), *(header for header in _SECURITY if header[0] not in names)]
 
 
 def masked(scope: Scope) -> str:

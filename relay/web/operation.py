@@ -149,7 +149,7 @@ def _check_ids(request: Request) -> None:
 
 
 def _read_query(operation: Operation, request: Request) -> Struct:
-    pairs = request.query_params.multi_items()
+    pairs = request.query_params.multi_items() if request.scope["query_string"] else []
     if operation.is_open:
         pairs = [(name, value) for name, value in pairs if name in operation.query.__struct_fields__]
     return read_query(pairs, operation.query)

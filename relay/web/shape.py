@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -36,6 +36,8 @@ def read_shape(value: Any, shape: type[_Shape]) -> _Shape:  # noqa: ANN401 -- JS
 def read_query(pairs: Sequence[tuple[str, str]], shape: type[_Shape]) -> _Shape:
     """The struct that query parameters mean. `metadata.KEY=value` is gathered where the struct has `metadata`. Times come out in
     UTC. Raises Invalid, naming the parameter."""
+    if not pairs and "metadata" not in shape.__struct_fields__:
+        return cast("_Shape", _default(shape))
     given: dict[str, Any] = {}
     for name, text in pairs:
         if "\0" in text or "\0" in name:
@@ -47,6 +49,11 @@ def read_query(pairs: Sequence[tuple[str, str]], shape: type[_Shape]) -> _Shape:
         _gather_metadata(given)
     query = read_shape(given, shape)
     return _in_utc(query)
+
+
+@cache
+def _default(shape: type[_Shape]) -> _Shape:
+    return _in_utc(read_shape({}, shape))
 
 
 def _gather_metadata(given: dict[str, Any]) -> None:

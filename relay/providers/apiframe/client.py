@@ -66,7 +66,7 @@ class Apiframe:
             raise ProviderError(ErrorCode.PROVIDER_ERROR, "there is no id to ask APIFRAME with", fate=Fate.UNKNOWN)
         return await self._http.ask(lambda answer: read_fetched(answer, asked=asked), "POST", FETCH_PATH, json={"task_id": asked})
 
-    def is_authentic(self, headers: Mapping[str, str], body: bytes, *, secrets: list[str], task: Task) -> bool:  # noqa: ARG002 -- the secret is all there is
+    def is_authentic(self, headers: Mapping[str, str], body: bytes, *, secrets: list[str], task: Task | None) -> bool:  # noqa: ARG002 -- the secret is all there is
         given = headers.get(ECHO_HEADER, "").encode("utf-8", "surrogatepass")
         return any([hmac.compare_digest(given, secret.encode()) for secret in secrets if secret])  # noqa: C419 -- compares with each, whichever fits
 

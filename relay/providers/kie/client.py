@@ -73,12 +73,12 @@ class Kie:
         read = functools.partial(reading.read_record, asked=task.provider_task_id, now=self._clock())
         return await self._http.ask(read, "GET", wire.RECORD_PATH, params={"taskId": task.provider_task_id})
 
-    def is_authentic(self, headers: Mapping[str, str], body: bytes, *, secrets: list[str], task: Task) -> bool:  # noqa: ARG002
+    def is_authentic(self, headers: Mapping[str, str], body: bytes, *, secrets: list[str], task: Task | None) -> bool:  # noqa: ARG002
         """`secrets` are not asked: Kie echoes none."""
         if not self._hmac_key:
             return True
         timestamp, signature = headers.get(wire.TIMESTAMP_HEADER), headers.get(wire.SIGNATURE_HEADER)
-        task_id = reading.named_task(body) or task.provider_task_id
+        task_id = reading.named_task(body) or (task and task.provider_task_id)
         if not (timestamp and signature and task_id):
             return False
         expected = base64.b64encode(hmac.digest(self._hmac_key.encode(), f"{task_id}.{timestamp}".encode(), hashlib.sha256))

@@ -55,7 +55,7 @@ class Segmind:
     async def fetch(self, task: Task) -> Update:  # noqa: ARG002 -- there is nothing to ask
         raise ProviderError(ErrorCode.PROVIDER_ERROR, "Segmind cannot be asked for a result", fate=Fate.UNKNOWN)
 
-    def is_authentic(self, headers: Mapping[str, str], body: bytes, *, secrets: list[str], task: Task) -> bool:  # noqa: ARG002
+    def is_authentic(self, headers: Mapping[str, str], body: bytes, *, secrets: list[str], task: Task | None) -> bool:  # noqa: ARG002
         """Never: Segmind does not call back."""
         return False
 

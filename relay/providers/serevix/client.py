@@ -65,7 +65,7 @@ class Serevix:
             raise ProviderError(ErrorCode.PROVIDER_ERROR, "there is no id to ask Serevix with", fate=Fate.UNKNOWN)
         return await self._http.ask(lambda answer: read_result(answer, asked=asked), "GET", RESULT_PATH, params={"id": asked})
 
-    def is_authentic(self, headers: Mapping[str, str], body: bytes, *, secrets: list[str], task: Task) -> bool:  # noqa: ARG002 -- it calls nobody back
+    def is_authentic(self, headers: Mapping[str, str], body: bytes, *, secrets: list[str], task: Task | None) -> bool:  # noqa: ARG002 -- it calls nobody back
         return False
 
     def read_callback(self, headers: Mapping[str, str], body: bytes) -> NoReturn:  # noqa: ARG002 -- it calls nobody back

@@ -20,10 +20,10 @@ class Accounts:
         self._writer = writer
 
     async def add_account(self, account: Account) -> Account:
-        async def add(transaction: Transaction) -> Account:
-            if await transaction.fetch("SELECT 1 FROM accounts WHERE name = :name", {"name": account.name}):
+        def add(transaction: Transaction) -> Account:
+            if transaction.fetch("SELECT 1 FROM accounts WHERE name = :name", {"name": account.name}):
                 raise Conflict(f"there is an account named {account.name} already")
-            await transaction.run(
+            transaction.run(
                 "INSERT INTO accounts (id, name, created_at, retention) VALUES (:id, :name, :created_at, :retention)",
                 {"id": account.id, "name": account.name, "created_at": micros(account.created_at), "retention": account.retention})
             return account
@@ -42,8 +42,8 @@ class Accounts:
         return page(rows, limit, read_account)
 
     async def set_retention(self, account_id: str, retention: timedelta | None) -> Account | None:
-        async def change(transaction: Transaction) -> Account | None:
-            row = await transaction.fetch_one(
+        def change(transaction: Transaction) -> Account | None:
+            row = transaction.fetch_one(
                 "UPDATE accounts SET retention = :retention WHERE id = :id RETURNING *",
                 {"id": account_id, "retention": retention.total_seconds() if retention else None})
             return None if row is None else read_account(row)
@@ -51,11 +51,11 @@ class Accounts:
         return await self._writer.write_alone(change)
 
     async def add_key(self, key: Key) -> None:
-        async def add(transaction: Transaction) -> None:
+        def add(transaction: Transaction) -> None:
             taken = "SELECT 1 FROM keys WHERE hash = :hash AND id <> :id AND revoked_at IS NULL"
-            if await transaction.fetch(taken, {"hash": key.hash, "id": key.id}):
+            if transaction.fetch(taken, {"hash": key.hash, "id": key.id}):
                 raise Conflict("this key is in use already")
-            await transaction.run(
+            transaction.run(
                 """INSERT INTO keys (id, account_id, name, hash, scopes, created_at, revoked_at)
                 VALUES (:id, :account_id, :name, :hash, :scopes, :created_at, :revoked_at)
                 ON CONFLICT (id) DO UPDATE SET account_id = excluded.account_id, name = excluded.name, hash = excluded.hash,
@@ -78,8 +78,8 @@ class Accounts:
         return page(rows, limit, read_key)
 
     async def revoke_key(self, account_id: str, key_id: str, *, now: datetime) -> bool:
-        async def revoke(transaction: Transaction) -> bool:
-            rows = await transaction.fetch(
+        def revoke(transaction: Transaction) -> bool:
+            rows = transaction.fetch(
                 """UPDATE keys SET revoked_at = :now WHERE id = :id AND account_id = :account_id AND revoked_at IS NULL
                 RETURNING id""", {"id": key_id, "account_id": account_id, "now": micros(now)})
             return bool(rows)

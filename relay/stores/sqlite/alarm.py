@@ -42,36 +42,36 @@ class Alarms:
         self._router = router
         self._new_id = new_id
 
-    async def tell(self, transaction: Transaction, incidents: Sequence[Incident]) -> None:
+    def tell(self, transaction: Transaction, incidents: Sequence[Incident]) -> None:
         """Record what is worth telling, once the attempts and what follows from them are written."""
         if incidents:
-            rows = await _read_deliveries(transaction, incidents)
-            await self._record(transaction, [event for incident in incidents if (
-                event := await self._event(transaction, incident, rows[incident.attempt.delivery_id]))])
+            rows = _read_deliveries(transaction, incidents)
+            self._record(transaction, [event for incident in incidents if (
+                event := self._event(transaction, incident, rows[incident.attempt.delivery_id]))])
 
-    async def watch_credits(self, transaction: Transaction, provider: str, change: Change) -> None:
+    def watch_credits(self, transaction: Transaction, provider: str, change: Change) -> None:
         """Tell the operator if an update says that few are left."""
         left = change.update.credits_left if change.update else None
         if left is None or left >= _LOW_CREDITS:
             return
-        account = await transaction.fetch_one("SELECT id FROM accounts WHERE name = 'default'", {})
-        if account and await _is_time(transaction, account["id"], EventType.CREDITS_LOW, provider, change.now, _DAY):
-            await self._record(transaction, [credits_event(self._new_id("evt"), account["id"], provider, left, change.now)])
+        account = transaction.fetch_one("SELECT id FROM accounts WHERE name = 'default'", {})
+        if account and _is_time(transaction, account["id"], EventType.CREDITS_LOW, provider, change.now, _DAY):
+            self._record(transaction, [credits_event(self._new_id("evt"), account["id"], provider, left, change.now)])
 
-    async def _record(self, transaction: Transaction, events: Sequence[Event]) -> None:
-        deliveries = await self._router.route(transaction, events, {})
-        await insert_events(transaction, events)
-        await insert_deliveries(transaction, deliveries)
+    def _record(self, transaction: Transaction, events: Sequence[Event]) -> None:
+        deliveries = [job.delivery for job in self._router.route(transaction, events, {})]
+        insert_events(transaction, events)
+        insert_deliveries(transaction, deliveries)
 
-    async def _event(self, transaction: Transaction, incident: Incident, row: Row) -> Event | None:
-        [found] = await transaction.fetch("SELECT * FROM subscriptions WHERE id = :id", {"id": row["subscription_id"]})
+    def _event(self, transaction: Transaction, incident: Incident, row: Row) -> Event | None:
+        [found] = transaction.fetch("SELECT * FROM subscriptions WHERE id = :id", {"id": row["subscription_id"]})
         subscription, kind, now = read_subscription(found), incident.kind, incident.now
         is_failure = kind is not EventType.SUBSCRIPTION_RECOVERED
-        if subscription.deleted_at or (kind is EventType.DELIVERY_FAILING and not await _just_so_often(transaction, incident)):
+        if subscription.deleted_at or (kind is EventType.DELIVERY_FAILING and not _just_so_often(transaction, incident)):
             return None
-        is_told = await _is_time(transaction, subscription.account_id, kind, _subject(subscription), now, _HOUR)
+        is_told = _is_time(transaction, subscription.account_id, kind, _subject(subscription), now, _HOUR)
         if is_told or kind is not EventType.DELIVERY_FAILING:
-            await transaction.run(
+            transaction.run(
                 "UPDATE subscriptions SET troubled = :troubled WHERE id = :id", {"id": subscription.id, "troubled": is_failure})
         if not is_told:
             return None
@@ -79,25 +79,25 @@ class Alarms:
         return subscription_event(self._new_id("evt"), kind, subscription, read_delivery(row), last_error, now)
 
 
-async def _read_deliveries(transaction: Transaction, incidents: Sequence[Incident]) -> dict[str, Row]:
-    rows = await transaction.fetch(
+def _read_deliveries(transaction: Transaction, incidents: Sequence[Incident]) -> dict[str, Row]:
+    rows = transaction.fetch(
         "SELECT * FROM deliveries WHERE id IN (SELECT value FROM json_each(:ids))",
         {"ids": json_text(list({incident.attempt.delivery_id for incident in incidents}))})
     return {row["id"]: row for row in rows}
 
 
-async def _just_so_often(transaction: Transaction, incident: Incident) -> bool:
+def _just_so_often(transaction: Transaction, incident: Incident) -> bool:
     """Whether exactly so many failures stand at the end of the delivery's attempts."""
-    rows = await transaction.fetch(
+    rows = transaction.fetch(
         """SELECT error IS NULL AND status_code BETWEEN 200 AND 299 AS is_success FROM attempts WHERE delivery_id = :id
         ORDER BY seq DESC LIMIT :failures + 1""", {"id": incident.attempt.delivery_id, "failures": FAILURES_TOLD})
     outcomes = [bool(row["is_success"]) for row in rows]
     return not any(outcomes[:FAILURES_TOLD]) and all(outcomes[FAILURES_TOLD:])
 
 
-async def _is_time(transaction: Transaction, account_id: str, kind: EventType, subject: str, now: datetime, span: timedelta) -> bool:
+def _is_time(transaction: Transaction, account_id: str, kind: EventType, subject: str, now: datetime, span: timedelta) -> bool:
     """Whether it was not told within `span`; if so, it is from now on."""
-    rows = await transaction.fetch(
+    rows = transaction.fetch(
         """INSERT INTO alarms (account_id, type, subject, told_at) VALUES (:account_id, :type, :subject, :now)
         ON CONFLICT (account_id, type, subject) DO UPDATE SET told_at = excluded.told_at WHERE told_at <= :before RETURNING subject""",
         {"account_id": account_id, "type": kind.value, "subject": subject, "now": micros(now), "before": micros(now - span)})

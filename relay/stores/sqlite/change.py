@@ -4,7 +4,6 @@ All changes that wait together are handled in order of arrival on tasks read onc
 other; then each table is written once.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -13,9 +12,10 @@ from msgspec import Struct
 
 from relay.lifecycle import Decision, decide
 from relay.model import Callback, Change, Event, Note, Task, TaskStatus, Via
-from relay.ports.store import Applied
+from relay.ports.store import Applied, Job
 from relay.stores.sqlite.alarm import Alarms
 from relay.stores.sqlite.connection import Parameters, Row
+from relay.stores.sqlite.handover import Handover
 from relay.stores.sqlite.routing import Router, insert_deliveries, insert_events, own_subscriptions
 from relay.stores.sqlite.row import callback_row, json_text, micros_or_none, moment_or_none, note_row, read_task
 from relay.stores.sqlite.transaction import Transaction
@@ -47,9 +47,11 @@ class _Batch(Struct):
 class Changes:
     """The store's `apply`."""
 
-    def __init__(self, writer: Writer, router: Router, alarms: Alarms, link: Link, new_id: Callable[[str], str]) -> None:
+    def __init__(self, writer: Writer, router: Router, handover: Handover, alarms: Alarms, link: Link,
+                 new_id: Callable[[str], str]) -> None:
         self._writer = writer
         self._router = router
+        self._handover = handover
         self._alarms = alarms
         self._link = link
         self._new_id = new_id
@@ -57,24 +59,31 @@ class Changes:
     async def apply(self, change: Change) -> Applied | None:
         return await self._writer.write(self._apply_all, change)
 
-    async def _apply_all(self, transaction: Transaction, changes: Sequence[Change]) -> list[Applied | None]:
+    def _apply_all(self, transaction: Transaction, changes: Sequence[Change]) -> list[Applied | None]:
         ids = {change.task_id for change in changes}
-        standing, own = await asyncio.gather(_read_standing(transaction, ids), own_subscriptions(transaction, ids))
+        standing, own = _read_standing(transaction, ids), own_subscriptions(transaction, ids)
         batch = _Batch(standing=standing)
         applied = [self._apply_one(batch, change) for change in changes]
-        deliveries = await self._router.route(transaction, batch.events, own)
-        await asyncio.gather(
-            _update_tasks(transaction, batch), _insert_callbacks(transaction, batch.callbacks), insert_events(transaction, batch.events),
-            insert_deliveries(transaction, deliveries), insert_notes(transaction, batch.notes))
+        routed = self._with_tasks(batch, self._router.route(transaction, batch.events, own))
+        handed = {job.delivery.id for job in self._handover.offer(transaction, routed, max(change.now for change in changes))}
+        _update_tasks(transaction, batch)
+        _insert_callbacks(transaction, batch.callbacks)
+        insert_events(transaction, batch.events)
+        insert_deliveries(transaction, [job.delivery for job in routed], held=handed)
+        insert_notes(transaction, batch.notes)
         transaction.ring(*batch.topics)
         for change in [change for change in changes if change.update and change.update.credits_left is not None]:
             if change.task_id in standing:
-                await self._alarms.watch_credits(transaction, standing[change.task_id].task.provider, change)
+                self._alarms.watch_credits(transaction, standing[change.task_id].task.provider, change)
         return applied
+
+    @staticmethod
+    def _with_tasks(batch: _Batch, jobs: Sequence[Job]) -> list[Job]:
+        return [msgspec.structs.replace(job, task=batch.standing[job.event.task_id].task) if job.event.task_id else job for job in jobs]
 
     def _apply_one(self, batch: _Batch, change: Change) -> Applied | None:
         standing = batch.standing.get(change.task_id)
-        if standing is None:
+        if standing is None or (change.callback and change.callback.provider != standing.task.provider):
             return None
         decision = decide(standing.task, change)
         events = tuple(task_event(self._new_id("evt"), kind, decision.task, self._link, change.now) for kind in decision.events)
@@ -98,7 +107,7 @@ def _callbacks(standing: _Standing, change: Change, decision: Decision) -> list[
     if change.callback is None:
         return []
     body = "" if standing.is_erased else change.callback.body
-    return [msgspec.structs.replace(change.callback, verdict=decision.verdict, body=body)]
+    return [msgspec.structs.replace(change.callback, verdict=decision.verdict, account_id=standing.task.account_id, body=body)]
 
 
 def _move(standing: _Standing, change: Change, decision: Decision) -> None:
@@ -123,8 +132,8 @@ def _due_at(standing: _Standing, change: Change, decision: Decision) -> datetime
     return min(at, deadline) if at and deadline else at
 
 
-async def _read_standing(transaction: Transaction, ids: set[str]) -> dict[str, _Standing]:
-    rows = await transaction.fetch("SELECT * FROM tasks WHERE id IN (SELECT value FROM json_each(:ids))", {"ids": json_text(list(ids))})
+def _read_standing(transaction: Transaction, ids: set[str]) -> dict[str, _Standing]:
+    rows = transaction.fetch("SELECT * FROM tasks WHERE id IN (SELECT value FROM json_each(:ids))", {"ids": json_text(list(ids))})
     return {row["id"]: _standing(row) for row in rows}
 
 
@@ -132,8 +141,8 @@ def _standing(row: Row) -> _Standing:
     return _Standing(read_task(row), moment_or_none(row["due_at"]), bool(row["leased"]), row["erased_at"] is not None)
 
 
-async def _update_tasks(transaction: Transaction, batch: _Batch) -> None:
-    await transaction.run_each(
+def _update_tasks(transaction: Transaction, batch: _Batch) -> None:
+    transaction.run_each(
         """UPDATE tasks SET status = :status, progress = :progress, images = :images, error = :error,
         provider_task_id = :provider_task_id, via = :via, cost = :cost, submitted_at = :submitted_at,
         completed_at = :completed_at, accepted = :accepted, due_at = :due_at, leased = :leased WHERE id = :id""",
@@ -152,13 +161,13 @@ def _standing_row(standing: _Standing) -> Parameters:
     }
 
 
-async def _insert_callbacks(transaction: Transaction, callbacks: Sequence[Callback]) -> None:
-    await transaction.run_each(
+def _insert_callbacks(transaction: Transaction, callbacks: Sequence[Callback]) -> None:
+    transaction.run_each(
         """INSERT INTO callbacks (id, task_id, account_id, provider, verdict, headers, body, received_at)
         VALUES (:id, :task_id, :account_id, :provider, :verdict, :headers, :body, :received_at)""",
         [callback_row(callback) for callback in callbacks])
 
 
-async def insert_notes(transaction: Transaction, notes: Sequence[Note]) -> None:
-    await transaction.run_each(
+def insert_notes(transaction: Transaction, notes: Sequence[Note]) -> None:
+    transaction.run_each(
         "INSERT INTO notes (task_id, at, kind, detail) VALUES (:task_id, :at, :kind, :detail)", [note_row(note) for note in notes])

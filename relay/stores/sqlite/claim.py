@@ -25,23 +25,23 @@ class Claims:
         self._writer = writer
 
     async def claim_submissions(self, provider: str, *, limits: Limits, deadline: timedelta, now: datetime) -> Claim:
-        async def claim(transaction: Transaction) -> Claim:
-            room = await _room(transaction, provider, limits, now)
-            taken = await _take_queued(transaction, provider, room, deadline, now) if room > 0 else Claim(tasks=[])
-            return msgspec.structs.replace(taken, next_at=await _next_submission(transaction, provider, limits, now))
+        def claim(transaction: Transaction) -> Claim:
+            room = _room(transaction, provider, limits, now)
+            taken = _take_queued(transaction, provider, room, deadline, now) if room > 0 else Claim(tasks=[])
+            return msgspec.structs.replace(taken, next_at=_next_submission(transaction, provider, limits, now))
 
         return await self._writer.write_alone(claim, undo=_unclaim_submissions)
 
     async def defer_submission(self, task_id: str, *, until: datetime, note: Note | None) -> None:
-        async def defer(transaction: Transaction) -> None:
+        def defer(transaction: Transaction) -> None:
             # One that was accepted meanwhile (its callback came first) has reached the provider after all: never sent again.
-            await transaction.run(
+            transaction.run(
                 """UPDATE tasks SET leased = 0, status = CASE accepted WHEN 0 THEN 'queued' ELSE status END,
                 due_at = CASE accepted WHEN 0 THEN :until ELSE due_at END,
                 submitted_at = CASE accepted WHEN 0 THEN NULL ELSE submitted_at END,
                 deadline_at = CASE accepted WHEN 0 THEN NULL ELSE deadline_at END
                 WHERE id = :id AND status IN ('submitted', 'processing')""", {"id": task_id, "until": micros(until)})
-            await insert_notes(transaction, [note] if note else [])
+            insert_notes(transaction, [note] if note else [])
             transaction.ring("submissions", "polls", f"task:{task_id}")
 
         await self._writer.write_alone(defer)
@@ -53,13 +53,13 @@ class Claims:
         return [read_task(row) for row in rows]
 
     async def claim_polls(self, provider: str, *, limit: int, now: datetime) -> Claim:
-        async def claim(transaction: Transaction) -> Claim:
-            rows = await transaction.fetch(
+        def claim(transaction: Transaction) -> Claim:
+            rows = transaction.fetch(
                 """UPDATE tasks SET leased = 1 WHERE seq IN (
                     SELECT seq FROM tasks WHERE provider = :provider AND status IN ('submitted', 'processing') AND leased = 0
                     AND due_at <= :now ORDER BY due_at, seq LIMIT :limit)
                 RETURNING *""", {"provider": provider, "now": micros(now), "limit": limit})
-            following = await transaction.fetch_one(
+            following = transaction.fetch_one(
                 """SELECT min(due_at) AS at FROM tasks WHERE provider = :provider AND status IN ('submitted', 'processing')
                 AND leased = 0 AND due_at IS NOT NULL""", {"provider": provider})
             rows.sort(key=lambda row: (row["due_at"], row["seq"]))
@@ -70,35 +70,35 @@ class Claims:
         return await self._writer.write_alone(claim, undo=_unclaim_polls)
 
     async def schedule(self, task_id: str, *, at: datetime, polled: bool, note: Note | None = None) -> None:
-        async def schedule(transaction: Transaction) -> None:
-            rows = await transaction.fetch(
+        def schedule(transaction: Transaction) -> None:
+            rows = transaction.fetch(
                 """UPDATE tasks SET due_at = min(:at, coalesce(deadline_at, :at),
                     CASE WHEN :polled OR provider_task_id IS NULL THEN :at ELSE coalesce(due_at, :at) END),
                 leased = 0, polls = polls + :polled
                 WHERE id = :id AND status IN ('submitted', 'processing') RETURNING id""",
                 {"id": task_id, "at": micros(at), "polled": polled})
             if rows:
-                await insert_notes(transaction, [note] if note else [])
+                insert_notes(transaction, [note] if note else [])
                 transaction.ring("polls")
 
         await self._writer.write_alone(schedule)
 
 
-async def _room(transaction: Transaction, provider: str, limits: Limits, now: datetime) -> int:
+def _room(transaction: Transaction, provider: str, limits: Limits, now: datetime) -> int:
     """How many more may be sent now."""
     rooms = [_LARGEST_CLAIM]
     if limits.max_concurrent is not None:
-        rooms.append(limits.max_concurrent - await _running(transaction, provider))
+        rooms.append(limits.max_concurrent - _running(transaction, provider))
     if limits.rate is not None:
-        row = await transaction.fetch_one(
+        row = transaction.fetch_one(
             "SELECT count(*) AS sent FROM tasks WHERE provider = :provider AND sends > 0 AND submitted_at > :since",
             {"provider": provider, "since": _window_start(limits.rate, now)})
         rooms.append(limits.rate.count - (row["sent"] if row else 0))
     return min(rooms)
 
 
-async def _running(transaction: Transaction, provider: str) -> int:
-    row = await transaction.fetch_one(
+def _running(transaction: Transaction, provider: str) -> int:
+    row = transaction.fetch_one(
         "SELECT count(*) AS running FROM tasks WHERE provider = :provider AND status IN ('submitted', 'processing') AND watched = 0",
         {"provider": provider})
     return row["running"] if row else 0
@@ -108,14 +108,14 @@ def _window_start(rate: Rate, now: datetime) -> int:
     return micros(now - timedelta(seconds=rate.seconds))
 
 
-async def _take_queued(transaction: Transaction, provider: str, room: int, deadline: timedelta, now: datetime) -> Claim:
+def _take_queued(transaction: Transaction, provider: str, room: int, deadline: timedelta, now: datetime) -> Claim:
     """The plus keeps SQLite from choosing the index by due_at, for which it would have to sort all that is due."""
-    due = await transaction.fetch(
+    due = transaction.fetch(
         """SELECT seq, due_at FROM tasks WHERE provider = :provider AND status = 'queued' AND +due_at <= :now
         ORDER BY created_at, seq LIMIT :room""", {"provider": provider, "now": micros(now), "room": room})
     if not due:
         return Claim(tasks=[])
-    rows = await transaction.fetch(
+    rows = transaction.fetch(
         """UPDATE tasks SET status = 'submitted', submitted_at = :now, sends = sends + 1, deadline_at = :deadline_at, leased = 1,
         due_at = NULL WHERE seq IN (SELECT value FROM json_each(:seqs)) RETURNING *""",
         {"now": micros(now), "deadline_at": micros(now + deadline), "seqs": json_text([row["seq"] for row in due])})
@@ -124,21 +124,21 @@ async def _take_queued(transaction: Transaction, provider: str, room: int, deadl
     return Claim(tasks=[read_task(row) for row in rows], due_since=moment(min(row["due_at"] for row in due)))
 
 
-async def _next_submission(transaction: Transaction, provider: str, limits: Limits, now: datetime) -> datetime | None:
+def _next_submission(transaction: Transaction, provider: str, limits: Limits, now: datetime) -> datetime | None:
     """When time alone makes another claim worth while: a task falls due, or the window of the rate moves on."""
-    row = await transaction.fetch_one(
+    row = transaction.fetch_one(
         "SELECT min(due_at) AS at FROM tasks WHERE provider = :provider AND status = 'queued'", {"provider": provider})
     if row is None or row["at"] is None:
         return None
-    if limits.max_concurrent is not None and await _running(transaction, provider) >= limits.max_concurrent:
+    if limits.max_concurrent is not None and _running(transaction, provider) >= limits.max_concurrent:
         return None  # whoever ends rings
     at = moment(row["at"])
-    return at if limits.rate is None else max(at, await _rate_allows(transaction, provider, limits.rate, now) or at)
+    return at if limits.rate is None else max(at, _rate_allows(transaction, provider, limits.rate, now) or at)
 
 
-async def _rate_allows(transaction: Transaction, provider: str, rate: Rate, now: datetime) -> datetime | None:
+def _rate_allows(transaction: Transaction, provider: str, rate: Rate, now: datetime) -> datetime | None:
     """When the next one may be sent; None: now."""
-    row = await transaction.fetch_one(
+    row = transaction.fetch_one(
         """SELECT submitted_at FROM tasks WHERE provider = :provider AND sends > 0 AND submitted_at > :since
         ORDER BY submitted_at DESC LIMIT 1 OFFSET :count - 1""",
         {"provider": provider, "since": _window_start(rate, now), "count": rate.count})
@@ -147,8 +147,8 @@ async def _rate_allows(transaction: Transaction, provider: str, rate: Rate, now:
 
 def _unclaim_submissions(claim: Claim) -> Single[None]:
     """Nobody has seen the claim, so nothing was sent."""
-    async def unclaim(transaction: Transaction) -> None:
-        await transaction.run(
+    def unclaim(transaction: Transaction) -> None:
+        transaction.run(
             """UPDATE tasks SET status = 'queued', due_at = submitted_at, submitted_at = NULL, sends = sends - 1,
             deadline_at = NULL, leased = 0
             WHERE id IN (SELECT value FROM json_each(:ids)) AND status = 'submitted' AND accepted = 0 AND leased = 1""",
@@ -159,8 +159,8 @@ def _unclaim_submissions(claim: Claim) -> Single[None]:
 
 
 def _unclaim_polls(claim: Claim) -> Single[None]:
-    async def unclaim(transaction: Transaction) -> None:
-        await transaction.run(
+    def unclaim(transaction: Transaction) -> None:
+        transaction.run(
             "UPDATE tasks SET leased = 0 WHERE id IN (SELECT value FROM json_each(:ids))",
             {"ids": json_text([task.id for task in claim.tasks])})
         transaction.ring("polls")

@@ -19,8 +19,9 @@ Parameters = Mapping[str, Any]
 Row = dict[str, Any]
 """By column name. Rows are turned into dicts once: sqlite3.Row looks a name up by comparing it with each column."""
 
-_BUSY_MS = 5000  # how long to wait for a stranger (a backup, a shell) who holds the file
+BUSY_MS = 5000  # how long to wait for a stranger (a backup, a shell) who holds the file
 _READERS = 3
+_STATEMENTS = 256  # more than the writer has, so that each is prepared once
 
 
 @contextmanager
@@ -39,17 +40,17 @@ def as_rows(fetched: Iterable[sqlite3.Row]) -> list[Row]:
     return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
-async def connect_writer(path: Path) -> aiosqlite.Connection:
-    """Raises sqlite3.Error."""
-    connection = await _connect(path)
-    await connection.execute_fetchall("PRAGMA synchronous = FULL")
-    await connection.execute_fetchall("PRAGMA foreign_keys = ON")
-    await connection.execute_fetchall("PRAGMA cache_size = -65536")
+def connect_writer(path: Path) -> sqlite3.Connection:
+    """To be used by one thread at a time. It does not wait for a stranger. Raises sqlite3.Error."""
+    connection = sqlite3.connect(path, isolation_level=None, timeout=0, check_same_thread=False, cached_statements=_STATEMENTS)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA cache_size = -65536")
     return connection
 
 
 async def _connect(path: Path) -> aiosqlite.Connection:
-    connection = await aiosqlite.connect(path, isolation_level=None, timeout=_BUSY_MS / 1000)
+    connection = await aiosqlite.connect(path, isolation_level=None, timeout=BUSY_MS / 1000)
     connection.row_factory = sqlite3.Row
     return connection
 

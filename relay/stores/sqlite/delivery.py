@@ -27,10 +27,10 @@ class Deliveries:
         self._new_id = new_id
 
     async def add_delivery(self, account_id: str, event_id: str, subscription_id: str, *, now: datetime) -> Delivery | None:
-        async def add(transaction: Transaction) -> Delivery | None:
-            row = await transaction.fetch_one(
+        def add(transaction: Transaction) -> Delivery | None:
+            row = transaction.fetch_one(
                 "SELECT * FROM events WHERE id = :id AND account_id = :account_id", {"id": event_id, "account_id": account_id})
-            subscription = await find_subscription(transaction, account_id, subscription_id)
+            subscription = find_subscription(transaction, account_id, subscription_id)
             if row is None or subscription is None:
                 return None
             event = read_event(row)
@@ -40,21 +40,21 @@ class Deliveries:
                 subscription_id=subscription.id, task_id=event.task_id,
                 status=DeliveryStatus.PENDING if is_active else DeliveryStatus.HELD, next_attempt_at=now if is_active else None,
                 created_at=now)
-            await insert_deliveries(transaction, [delivery])
+            insert_deliveries(transaction, [delivery])
             return delivery
 
         return await self._writer.write_alone(add)
 
     async def retry_delivery(self, account_id: str, delivery_id: str, *, now: datetime) -> Delivery | None:
-        async def retry(transaction: Transaction) -> Delivery | None:
-            row = await transaction.fetch_one(
+        def retry(transaction: Transaction) -> Delivery | None:
+            row = transaction.fetch_one(
                 """SELECT deliveries.*, subscriptions.deleted_at, length(events.body) AS told_bytes FROM deliveries
                 JOIN subscriptions ON subscriptions.id = deliveries.subscription_id JOIN events ON events.id = deliveries.event_id
                 WHERE deliveries.id = :id AND deliveries.account_id = :account_id""", {"id": delivery_id, "account_id": account_id})
             if row is None:
                 return None
             _check_retry(row)
-            await transaction.run(
+            transaction.run(
                 """UPDATE deliveries SET status = 'pending', next_attempt_at = :now, manual = 1, completed_at = NULL
                 WHERE id = :id""", {"id": delivery_id, "now": micros(now)})
             transaction.ring("deliveries")

@@ -2,7 +2,6 @@
 many attempts ended together.
 """
 
-import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -53,28 +52,29 @@ class Dispatch:
     async def settle(self, settlements: Sequence[Settlement], *, now: datetime) -> None:
         await self._writer.write(self._settle_all, _Settled(settlements, now))
 
-    async def _settle_all(self, transaction: Transaction, calls: Sequence[_Settled]) -> list[None]:
+    def _settle_all(self, transaction: Transaction, calls: Sequence[_Settled]) -> list[None]:
         each = [(settlement, call.now) for call in calls for settlement in call.settlements]
-        deliveries, health = await _read_settled(transaction, [settlement.attempt.delivery_id for settlement, _ in each])
+        deliveries, health = _read_settled(transaction, [settlement.attempt.delivery_id for settlement, _ in each])
         each = [(settlement, now) for settlement, now in each if settlement.attempt.delivery_id in deliveries]
         rows = [_settle(deliveries, health, settlement, now) for settlement, now in each]
-        await asyncio.gather(
-            _insert_attempts(transaction, [settlement for settlement, _ in each]), _update_settled(transaction, rows),
-            _update_health(transaction, health), _update_slowness(transaction, deliveries, [settlement for settlement, _ in each]))
+        _insert_attempts(transaction, [settlement for settlement, _ in each])
+        _update_settled(transaction, rows)
+        _update_health(transaction, health)
+        _update_slowness(transaction, deliveries, [settlement for settlement, _ in each])
         for subscription_id in [key for key, one in health.items() if one.disabled_reason]:
-            await hold_pending(transaction, subscription_id)
+            hold_pending(transaction, subscription_id)
         for changed in [one for one in health.values() if one.disabled_reason or one.failing_since != one.failing_before]:
             self._router.forget(changed.account_id)
         if any(row["status"] == "pending" or deliveries[row["id"]]["ordered"] for row in rows):  # or the next one may go
             transaction.ring("deliveries")
         if any(deliveries[row["id"]]["replay_id"] for row in rows):
             transaction.ring("replays")
-        await self._alarms.tell(transaction, [incident for one in health.values() for incident in one.incidents])
+        self._alarms.tell(transaction, [incident for one in health.values() for incident in one.incidents])
         return [None] * len(calls)
 
 
-async def _read_settled(transaction: Transaction, ids: Sequence[str]) -> tuple[dict[str, Row], dict[str, _Health]]:
-    rows = await transaction.fetch(
+def _read_settled(transaction: Transaction, ids: Sequence[str]) -> tuple[dict[str, Row], dict[str, _Health]]:
+    rows = transaction.fetch(
         """SELECT deliveries.id, deliveries.status, deliveries.subscription_id, subscriptions.account_id,
         subscriptions.status AS subscription_status, subscriptions.task_id, subscriptions.failing_since, subscriptions.deleted_at,
         subscriptions.ordered, subscriptions.troubled, deliveries.replay_id
@@ -133,31 +133,31 @@ def _status(stood: DeliveryStatus, settlement: Settlement, subscription: _Health
     return settlement.status
 
 
-async def _insert_attempts(transaction: Transaction, settlements: Sequence[Settlement]) -> None:
-    await transaction.run_each(
+def _insert_attempts(transaction: Transaction, settlements: Sequence[Settlement]) -> None:
+    transaction.run_each(
         """INSERT INTO attempts (id, delivery_id, number, started_at, duration_ms, status_code, error, response_body)
         VALUES (:id, :delivery_id, :number, :started_at, :duration_ms, :status_code, :error, :response_body)""",
         [attempt_row(settlement.attempt) for settlement in settlements])
 
 
-async def _update_settled(transaction: Transaction, rows: Sequence[Parameters]) -> None:
-    await transaction.run_each(
+def _update_settled(transaction: Transaction, rows: Sequence[Parameters]) -> None:
+    transaction.run_each(
         """UPDATE deliveries SET status = :status, next_attempt_at = :next_attempt_at, attempts = attempts + 1, manual = 0, leased = 0,
         completed_at = CASE WHEN :is_over THEN :now ELSE completed_at END WHERE id = :id""", rows)
 
 
-async def _update_health(transaction: Transaction, health: dict[str, _Health]) -> None:
-    await transaction.run_each(
+def _update_health(transaction: Transaction, health: dict[str, _Health]) -> None:
+    transaction.run_each(
         """UPDATE subscriptions SET failing_since = :failing_since, status = CASE WHEN :reason IS NULL THEN status ELSE 'disabled' END,
         disabled_reason = coalesce(:reason, disabled_reason) WHERE id = :id""",
         [{"id": key, "failing_since": one.failing_since, "reason": one.disabled_reason} for key, one in health.items()
          if one.disabled_reason or one.failing_since != one.failing_before])
 
 
-async def _update_slowness(transaction: Transaction, deliveries: dict[str, Row], settlements: Sequence[Settlement]) -> None:
+def _update_slowness(transaction: Transaction, deliveries: dict[str, Row], settlements: Sequence[Settlement]) -> None:
     """Whoever routes does not ask for it, so nothing is forgotten."""
     after = {deliveries[settlement.attempt.delivery_id]["subscription_id"]: settlement.slowness
              for settlement in settlements if settlement.slowness is not None}
-    await transaction.run_each(
+    transaction.run_each(
         "UPDATE subscriptions SET slowness = :slowness WHERE id = :id",
         [{"id": key, "slowness": slowness} for key, slowness in after.items()])

@@ -21,19 +21,19 @@ class Events:
         self._router = router
 
     async def add_event(self, event: Event) -> list[Delivery]:
-        async def add(transaction: Transaction) -> list[Delivery]:
-            deliveries = await self._deliveries(transaction, event)
-            await insert_events(transaction, [event])
-            await insert_deliveries(transaction, deliveries)
+        def add(transaction: Transaction) -> list[Delivery]:
+            deliveries = self._deliveries(transaction, event)
+            insert_events(transaction, [event])
+            insert_deliveries(transaction, deliveries)
             return deliveries
 
         return await self._writer.write_alone(add)
 
-    async def _deliveries(self, transaction: Transaction, event: Event) -> list[Delivery]:
+    def _deliveries(self, transaction: Transaction, event: Event) -> list[Delivery]:
         if event.subscription_id is None:
-            own = await own_subscriptions(transaction, [event.task_id]) if event.task_id else {}
-            return await self._router.route(transaction, [event], own)
-        subscription = await find_subscription(transaction, event.account_id, event.subscription_id)
+            own = own_subscriptions(transaction, [event.task_id]) if event.task_id else {}
+            return [job.delivery for job in self._router.route(transaction, [event], own)]
+        subscription = find_subscription(transaction, event.account_id, event.subscription_id)
         return [] if subscription is None else [self._router.delivery(event, subscription)]
 
     async def event(self, account_id: str, event_id: str) -> Event | None:

@@ -9,7 +9,6 @@ Of an ordered subscription, what waits behind an earlier delivery of the same ta
 of the way until that one has ended.
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
@@ -19,6 +18,7 @@ import msgspec
 from relay.model import Event, Subscription, Task
 from relay.ports.store import Job, JobClaim
 from relay.stores.sqlite.connection import Parameters, Readers, Row
+from relay.stores.sqlite.routing import Router
 from relay.stores.sqlite.row import json_text, micros, moment_or_none, read_delivery, read_event, read_subscription, read_task
 from relay.stores.sqlite.transaction import Transaction
 from relay.stores.sqlite.writer import Single, Writer
@@ -29,24 +29,34 @@ _DEEPEST_LOOK: Final = 64  # how many of one ordered subscription's due deliveri
 class Lanes:
     """The store's lease of deliveries."""
 
-    def __init__(self, readers: Readers, writer: Writer) -> None:
+    def __init__(self, readers: Readers, writer: Writer, router: Router) -> None:
         self._readers = readers
         self._writer = writer
+        self._router = router
 
     async def claim_deliveries(self, *, limit: int, now: datetime, rooms: Mapping[str, int] | None = None) -> JobClaim:
         known = rooms or {}
         full = json_text([subscription_id for subscription_id, room in known.items() if room <= 0])
 
-        async def claim(transaction: Transaction) -> JobClaim:
-            lanes = await _due_lanes(transaction, limit, now, full)
-            rows = await _take(transaction, lanes, known, limit, now) if lanes else []
-            following = await transaction.fetch_one(
+        def claim(transaction: Transaction) -> JobClaim:
+            lanes = _due_lanes(transaction, limit, now, full)
+            rows = _take(transaction, lanes, known, limit, now) if lanes else []
+            following = transaction.fetch_one(
                 """SELECT due_at FROM lanes WHERE subscription_id NOT IN (SELECT value FROM json_each(:full))
                 ORDER BY due_at LIMIT 1""", {"full": full})
             return JobClaim(
-                jobs=await _jobs(transaction, rows) if rows else [], next_at=moment_or_none(following["due_at"]) if following else None)
+                jobs=self._jobs(transaction, rows) if rows else [], next_at=moment_or_none(following["due_at"]) if following else None)
 
         return await self._writer.write_alone(claim, undo=_unclaim)
+
+    def _jobs(self, transaction: Transaction, rows: Sequence[Row]) -> list[Job]:
+        subscriptions, events = _subscriptions_by_id(transaction, rows), _events_by_id(transaction, rows)
+        tasks = _tasks_by_id(transaction, rows)
+        return [
+            Job(delivery=read_delivery(row), subscription=subscriptions[row["subscription_id"]], event=events[row["event_id"]],
+                task=tasks.get(row["task_id"]), seen=self._router.changes(row["account_id"]))
+            for row in rows
+        ]
 
     async def confirm_job(self, job: Job) -> Job | None:
         row = await self._readers.fetch_one(
@@ -58,9 +68,9 @@ class Lanes:
         await self._writer.write_alone(_release(delivery_ids))
 
 
-async def _due_lanes(transaction: Transaction, limit: int, now: datetime, full: str) -> dict[str, bool]:
+def _due_lanes(transaction: Transaction, limit: int, now: datetime, full: str) -> dict[str, bool]:
     """The subscriptions whose turn it is, each with whether it is ordered."""
-    rows = await transaction.fetch(
+    rows = transaction.fetch(
         """SELECT lanes.subscription_id, subscriptions.ordered FROM lanes
         JOIN subscriptions ON subscriptions.id = lanes.subscription_id
         WHERE lanes.due_at <= :now AND lanes.subscription_id NOT IN (SELECT value FROM json_each(:full))
@@ -68,24 +78,24 @@ async def _due_lanes(transaction: Transaction, limit: int, now: datetime, full: 
     return {row["subscription_id"]: bool(row["ordered"]) for row in rows}
 
 
-async def _take(transaction: Transaction, lanes: Mapping[str, bool], rooms: Mapping[str, int], limit: int, now: datetime) -> list[Row]:
+def _take(transaction: Transaction, lanes: Mapping[str, bool], rooms: Mapping[str, int], limit: int, now: datetime) -> list[Row]:
     """The rows of deliveries, now leased, the longest due first."""
     ordered = [key for key, is_ordered in lanes.items() if is_ordered]
     free = {key: rooms.get(key, 1) for key, is_ordered in lanes.items() if not is_ordered}
-    waiting = await _waiting(transaction, list(free), max(free.values(), default=0), now)
+    waiting = _waiting(transaction, list(free), max(free.values(), default=0), now)
     if ordered:
-        waiting.update(await _heads(transaction, ordered, now))
+        waiting.update(_heads(transaction, ordered, now))
     seqs = _in_turns({key: found[:free.get(key, 1)] for key, found in waiting.items()}, limit)
-    rows = await transaction.fetch(
+    rows = transaction.fetch(
         "UPDATE deliveries SET leased = 1 WHERE seq IN (SELECT value FROM json_each(:seqs)) RETURNING *",
         {"seqs": json_text(seqs)}) if seqs else []
-    await _move_turns(transaction, list(lanes), now)
+    _move_turns(transaction, list(lanes), now)
     return sorted(rows, key=lambda row: (row["next_attempt_at"], row["seq"]))
 
 
-async def _waiting(transaction: Transaction, subscription_ids: Sequence[str], most: int, now: datetime) -> dict[str, list[int]]:
+def _waiting(transaction: Transaction, subscription_ids: Sequence[str], most: int, now: datetime) -> dict[str, list[int]]:
     """The first so many due deliveries of each subscription."""
-    rows = await transaction.fetch(
+    rows = transaction.fetch(
         """SELECT deliveries.seq, deliveries.subscription_id, deliveries.next_attempt_at
         FROM json_each(:ids) AS wanted CROSS JOIN deliveries WHERE deliveries.seq IN (
             SELECT seq FROM deliveries WHERE subscription_id = wanted.value AND status = 'pending' AND leased = 0 AND behind = 0
@@ -97,10 +107,10 @@ async def _waiting(transaction: Transaction, subscription_ids: Sequence[str], mo
     return found
 
 
-async def _heads(transaction: Transaction, subscription_ids: Sequence[str], now: datetime) -> dict[str, list[int]]:
+def _heads(transaction: Transaction, subscription_ids: Sequence[str], now: datetime) -> dict[str, list[int]]:
     """Of each ordered subscription the due deliveries that wait for no other one."""
-    waiting = await _waiting(transaction, subscription_ids, _DEEPEST_LOOK, now)
-    rows = await transaction.fetch(
+    waiting = _waiting(transaction, subscription_ids, _DEEPEST_LOOK, now)
+    rows = transaction.fetch(
         """UPDATE deliveries SET behind = 1 WHERE seq IN (SELECT value FROM json_each(:seqs)) AND task_id IS NOT NULL AND EXISTS (
             SELECT 1 FROM deliveries AS earlier WHERE earlier.subscription_id = deliveries.subscription_id
             AND earlier.task_id = deliveries.task_id AND earlier.status = 'pending' AND earlier.seq < deliveries.seq)
@@ -115,53 +125,43 @@ def _in_turns(waiting: Mapping[str, Sequence[int]], limit: int) -> list[int]:
     return [seq for _, seq in sorted(ranked, key=lambda one: one[0])][:limit]
 
 
-async def _move_turns(transaction: Transaction, subscription_ids: Sequence[str], now: datetime) -> None:
+def _move_turns(transaction: Transaction, subscription_ids: Sequence[str], now: datetime) -> None:
     """When each is to be looked at again; not at all if nothing waits for it."""
     ids = json_text(list(subscription_ids))
-    await transaction.run(
+    transaction.run(
         """DELETE FROM lanes WHERE subscription_id IN (SELECT value FROM json_each(:ids)) AND NOT EXISTS (
             SELECT 1 FROM deliveries WHERE deliveries.subscription_id = lanes.subscription_id AND status = 'pending' AND leased = 0
             AND behind = 0)""", {"ids": ids})
-    await transaction.run(
+    transaction.run(
         """UPDATE lanes SET due_at = max(:now, (
             SELECT next_attempt_at FROM deliveries WHERE deliveries.subscription_id = lanes.subscription_id AND status = 'pending'
             AND leased = 0 AND behind = 0 ORDER BY next_attempt_at LIMIT 1))
         WHERE subscription_id IN (SELECT value FROM json_each(:ids))""", {"ids": ids, "now": micros(now)})
 
 
-async def _jobs(transaction: Transaction, rows: Sequence[Row]) -> list[Job]:
-    subscriptions, events, tasks = await asyncio.gather(
-        _subscriptions_by_id(transaction, rows), _events_by_id(transaction, rows), _tasks_by_id(transaction, rows))
-    return [
-        Job(delivery=read_delivery(row), subscription=subscriptions[row["subscription_id"]], event=events[row["event_id"]],
-            task=tasks.get(row["task_id"]))
-        for row in rows
-    ]
-
-
 def _ids(rows: Sequence[Row], column: str) -> Parameters:
     return {"ids": json_text(list({row[column] for row in rows if row[column] is not None}))}
 
 
-async def _subscriptions_by_id(transaction: Transaction, rows: Sequence[Row]) -> dict[str, Subscription]:
-    found = await transaction.fetch(
+def _subscriptions_by_id(transaction: Transaction, rows: Sequence[Row]) -> dict[str, Subscription]:
+    found = transaction.fetch(
         "SELECT * FROM subscriptions WHERE id IN (SELECT value FROM json_each(:ids))", _ids(rows, "subscription_id"))
     return {row["id"]: read_subscription(row) for row in found}
 
 
-async def _events_by_id(transaction: Transaction, rows: Sequence[Row]) -> dict[str, Event]:
-    found = await transaction.fetch("SELECT * FROM events WHERE id IN (SELECT value FROM json_each(:ids))", _ids(rows, "event_id"))
+def _events_by_id(transaction: Transaction, rows: Sequence[Row]) -> dict[str, Event]:
+    found = transaction.fetch("SELECT * FROM events WHERE id IN (SELECT value FROM json_each(:ids))", _ids(rows, "event_id"))
     return {row["id"]: read_event(row) for row in found}
 
 
-async def _tasks_by_id(transaction: Transaction, rows: Sequence[Row]) -> dict[str | None, Task]:
-    found = await transaction.fetch("SELECT * FROM tasks WHERE id IN (SELECT value FROM json_each(:ids))", _ids(rows, "task_id"))
+def _tasks_by_id(transaction: Transaction, rows: Sequence[Row]) -> dict[str | None, Task]:
+    found = transaction.fetch("SELECT * FROM tasks WHERE id IN (SELECT value FROM json_each(:ids))", _ids(rows, "task_id"))
     return {row["id"]: read_task(row) for row in found}
 
 
 def _release(delivery_ids: Sequence[str]) -> Single[None]:
-    async def release(transaction: Transaction) -> None:
-        await transaction.run(
+    def release(transaction: Transaction) -> None:
+        transaction.run(
             "UPDATE deliveries SET leased = 0 WHERE id IN (SELECT value FROM json_each(:ids))", {"ids": json_text(list(delivery_ids))})
         transaction.ring("deliveries")
 

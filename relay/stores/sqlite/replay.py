@@ -54,10 +54,10 @@ class Replays:
         self._new_id = new_id
 
     async def add_replay(self, replay: Replay) -> Replay | None:
-        async def add(transaction: Transaction) -> Replay | None:
-            if await find_subscription(transaction, replay.account_id, replay.subscription_id) is None:
+        def add(transaction: Transaction) -> Replay | None:
+            if find_subscription(transaction, replay.account_id, replay.subscription_id) is None:
                 return None
-            await transaction.run(
+            transaction.run(
                 """INSERT INTO replays (id, account_id, subscription_id, since, until, delivery_status, types, status, created_at)
                 VALUES (:id, :account_id, :subscription_id, :since, :until, :delivery_status, :types, :status, :created_at)""",
                 replay_row(replay))
@@ -83,19 +83,19 @@ class Replays:
         return page(rows, limit, read_replay)
 
     async def cancel_replay(self, account_id: str, replay_id: str, *, now: datetime) -> Replay | None:
-        async def cancel(transaction: Transaction) -> Replay | None:
+        def cancel(transaction: Transaction) -> Replay | None:
             parameters = {"id": replay_id, "account_id": account_id, "now": micros(now)}
-            before = await _shown(transaction, parameters)
+            before = _shown(transaction, parameters)
             if before is None or before.status is ReplayStatus.CANCELLED:
                 return before
             if before.status is ReplayStatus.DONE:
                 raise Conflict("This replay is done already.")
-            await transaction.run("UPDATE replays SET status = 'cancelled', completed_at = :now WHERE id = :id", parameters)
-            await transaction.run(
+            transaction.run("UPDATE replays SET status = 'cancelled', completed_at = :now WHERE id = :id", parameters)
+            transaction.run(
                 """UPDATE deliveries SET status = 'cancelled', next_attempt_at = NULL, completed_at = :now
                 WHERE replay_id = :id AND status IN ('pending', 'held')""", parameters)
             transaction.ring("replays")
-            return await _shown(transaction, parameters)
+            return _shown(transaction, parameters)
 
         return await self._writer.write_alone(cancel)
 
@@ -135,10 +135,10 @@ class Replays:
     async def _count(self, running: _Running) -> None:
         total = sum([len(rows) async for rows, _ in self._pages(running)])
 
-        async def record(transaction: Transaction) -> None:
-            await transaction.run("UPDATE replays SET total = :total WHERE id = :id", {"id": running.replay.id, "total": total})
+        def record(transaction: Transaction) -> None:
+            transaction.run("UPDATE replays SET total = :total WHERE id = :id", {"id": running.replay.id, "total": total})
 
-        await self._writer.write_alone(record)
+        await self._writer.write_long(record)
 
     async def _find(self, running: _Running, limit: int) -> _Found:
         """The next events that it is about, at most `limit`."""
@@ -174,22 +174,22 @@ class Replays:
         parameters = {"id": running.replay.id, "to_id": running.subscription.id, "ids": json_text(found.event_ids),
                       "before": running.at_seq, "at_seq": found.at_seq, "now": micros(now)}
 
-        async def tell(transaction: Transaction) -> bool:
-            if not await transaction.fetch(
+        def tell(transaction: Transaction) -> bool:
+            if not transaction.fetch(
                     """SELECT 1 FROM replays JOIN subscriptions ON subscriptions.id = replays.subscription_id WHERE replays.id = :id
                     AND replays.status = 'running' AND at_seq = :before AND subscriptions.status = 'active'""", parameters):
                 return False
-            rows = await transaction.fetch(
+            rows = transaction.fetch(
                 "SELECT * FROM events WHERE id IN (SELECT value FROM json_each(:ids)) AND length(body) > 0 ORDER BY seq", parameters)
-            await transaction.run(
+            transaction.run(
                 """UPDATE deliveries SET status = 'cancelled', completed_at = :now WHERE subscription_id = :to_id
                 AND event_id IN (SELECT value FROM json_each(:ids)) AND status = 'held'""", parameters)
-            await insert_deliveries(transaction, [self._delivery(read_event(row), running.replay, now) for row in rows])
-            await transaction.run(
+            insert_deliveries(transaction, [self._delivery(read_event(row), running.replay, now) for row in rows])
+            transaction.run(
                 "UPDATE replays SET at_seq = :at_seq, made = made + :made WHERE id = :id", {**parameters, "made": len(rows)})
             return True
 
-        return await self._writer.write_alone(tell)
+        return await self._writer.write_long(tell)
 
     def _delivery(self, event: Event, replay: Replay, now: datetime) -> Delivery:
         return Delivery(
@@ -199,14 +199,14 @@ class Replays:
 
     async def _end(self, running: _Running, now: datetime) -> bool:
         """False as long as something of it was not attempted yet. After it the subscription's next replay can go on."""
-        async def end(transaction: Transaction) -> bool:
-            rows = await transaction.fetch(
+        def end(transaction: Transaction) -> bool:
+            rows = transaction.fetch(
                 """UPDATE replays SET status = 'done', total = made, completed_at = :now WHERE id = :id AND status = 'running'
                 AND NOT EXISTS (SELECT 1 FROM deliveries WHERE replay_id = :id AND deliveries.status = 'pending' AND attempts = 0)
                 RETURNING id""", {"id": running.replay.id, "now": micros(now)})
             return bool(rows)
 
-        return await self._writer.write_alone(end)
+        return await self._writer.write_long(end)
 
 
 def _criteria(running: _Running) -> dict[str, Any]:
@@ -226,6 +226,6 @@ def _fits(running: _Running, row: Row) -> bool:
     return running.replay.delivery_status is not None or accepts(running.subscription, read_event(row))
 
 
-async def _shown(transaction: Transaction, parameters: Parameters) -> Replay | None:
-    row = await transaction.fetch_one("SELECT * FROM replays_shown WHERE id = :id AND account_id = :account_id", parameters)
+def _shown(transaction: Transaction, parameters: Parameters) -> Replay | None:
+    row = transaction.fetch_one("SELECT * FROM replays_shown WHERE id = :id AND account_id = :account_id", parameters)
     return None if row is None else read_replay(row)

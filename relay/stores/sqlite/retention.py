@@ -8,7 +8,7 @@ The file does not shrink: SQLite gives the pages that became free to what is wri
 commit, or in strokes that stop all writing). A copy made by VACUUM INTO is as small as can be.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 from typing import Final
 
@@ -22,7 +22,7 @@ from relay.stores.sqlite.writer import Writer
 _DAY: Final = 86_400_000_000  # microseconds
 _FIRST_DAY: Final = date(1970, 1, 1)
 
-_Step = Callable[[Transaction, Parameters], Awaitable[int]]
+_Step = Callable[[Transaction, Parameters], int]
 
 
 class Retention:
@@ -44,14 +44,14 @@ class Retention:
         return [read_task(row) for row in rows]
 
     async def prune_tasks(self, task_ids: Sequence[str], *, limit: int) -> int:
-        async def prune(transaction: Transaction) -> int:
-            rows = await transaction.fetch(
+        def prune(transaction: Transaction) -> int:
+            rows = transaction.fetch(
                 """SELECT id FROM tasks WHERE id IN (SELECT value FROM json_each(:ids)) AND completed_at IS NOT NULL
                 AND NOT EXISTS (SELECT 1 FROM deliveries WHERE task_id = tasks.id AND deliveries.status IN ('pending', 'held'))""",
                 {"ids": json_text(list(task_ids))})
-            return await _run(transaction, _OF_TASKS, {"ids": json_text([row["id"] for row in rows])}, limit)
+            return _run(transaction, _OF_TASKS, {"ids": json_text([row["id"] for row in rows])}, limit)
 
-        return await self._writer.write_alone(prune)
+        return await self._writer.write_long(prune)
 
     async def prune_rest(self, *, retention: timedelta, now: datetime, limit: int) -> int:
         parameters = {"now": micros(now), "retention": retention.total_seconds()}
@@ -61,14 +61,14 @@ class Retention:
             AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event_id = events.id AND deliveries.status IN ('pending', 'held'))
             LIMIT :limit""", {**parameters, "limit": limit})
 
-        async def prune(transaction: Transaction) -> int:
-            rows = await transaction.fetch(
+        def prune(transaction: Transaction) -> int:
+            rows = transaction.fetch(
                 """SELECT id FROM events WHERE id IN (SELECT value FROM json_each(:ids)) AND NOT EXISTS (
                     SELECT 1 FROM deliveries WHERE event_id = events.id AND deliveries.status IN ('pending', 'held'))""",
                 {"ids": json_text([row["id"] for row in events])})
-            return await _run(transaction, _OF_NO_TASK, {**parameters, "ids": json_text([row["id"] for row in rows])}, limit)
+            return _run(transaction, _OF_NO_TASK, {**parameters, "ids": json_text([row["id"] for row in rows])}, limit)
 
-        return await self._writer.write_alone(prune)
+        return await self._writer.write_long(prune)
 
     async def counts(self, account_id: str) -> list[Count]:
         rows = await self._readers.fetch(
@@ -80,31 +80,31 @@ class Retention:
                       count=row["count"]) for row in rows]
 
 
-async def _run(transaction: Transaction, steps: Sequence[_Step], parameters: Parameters, limit: int) -> int:
+def _run(transaction: Transaction, steps: Sequence[_Step], parameters: Parameters, limit: int) -> int:
     """The steps in their order, none before the one ahead of it is finished. Gives how many rows went."""
     gone = 0
     for step in steps:
-        gone += await step(transaction, {**parameters, "limit": limit - gone})
+        gone += step(transaction, {**parameters, "limit": limit - gone})
         if gone >= limit:
             break
     return gone
 
 
 def _deleting(sql: str) -> _Step:
-    async def delete(transaction: Transaction, parameters: Parameters) -> int:
-        return len(await transaction.fetch(sql, parameters))
+    def delete(transaction: Transaction, parameters: Parameters) -> int:
+        return len(transaction.fetch(sql, parameters))
 
     return delete
 
 
-async def _delete_tasks(transaction: Transaction, parameters: Parameters) -> int:
+def _delete_tasks(transaction: Transaction, parameters: Parameters) -> int:
     """What something still hangs on stays: a subscription of a task, to which another task's event was delivered by hand."""
-    rows = await transaction.fetch(
+    rows = transaction.fetch(
         """DELETE FROM tasks WHERE seq IN (
             SELECT tasks.seq FROM json_each(:ids) AS given CROSS JOIN tasks ON tasks.id = given.value
             WHERE NOT EXISTS (SELECT 1 FROM subscriptions WHERE subscriptions.task_id = tasks.id) LIMIT :limit)
         RETURNING account_id, created_at, provider, status""", parameters)
-    await transaction.run_each(
+    transaction.run_each(
         """INSERT INTO counts (account_id, day, provider, status, count) VALUES (:account_id, :day, :provider, :status, 1)
         ON CONFLICT (account_id, day, provider, status) DO UPDATE SET count = count + 1""",
         [{**row, "day": row["created_at"] // _DAY} for row in rows])

@@ -30,8 +30,8 @@ class Secrets:
         rows = [{**msgspec.structs.asdict(new), **{f"{name}_before": value for name, value in msgspec.structs.asdict(old).items()}}
                 for old, new in changes]
 
-        async def replace(transaction: Transaction) -> None:
-            await transaction.run_each(
+        def replace(transaction: Transaction) -> None:
+            transaction.run_each(
                 """UPDATE subscriptions SET
                 sealed_headers = CASE sealed_headers WHEN :sealed_headers_before THEN :sealed_headers ELSE sealed_headers END,
                 sealed_secret = CASE sealed_secret WHEN :sealed_secret_before THEN :sealed_secret ELSE sealed_secret END,
@@ -45,4 +45,4 @@ class Secrets:
                     WHEN :sealed_callback_secret_before THEN :sealed_callback_secret ELSE sealed_callback_secret END
                 WHERE id = :subscription_id""", rows)
 
-        await self._writer.write_alone(replace)
+        await self._writer.write_long(replace)

@@ -6,10 +6,9 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-import aiosqlite
-
 from relay.bell import Bell
 from relay.errors import StoreError
+from relay.ports.store import Job, Taker
 from relay.stores.sqlite.account import Accounts
 from relay.stores.sqlite.alarm import Alarms
 from relay.stores.sqlite.change import Changes
@@ -19,6 +18,7 @@ from relay.stores.sqlite.delivery import Deliveries
 from relay.stores.sqlite.dispatch import Dispatch
 from relay.stores.sqlite.event import Events
 from relay.stores.sqlite.figure import Figures
+from relay.stores.sqlite.handover import Handover
 from relay.stores.sqlite.lane import Lanes
 from relay.stores.sqlite.lock import OwnerLock
 from relay.stores.sqlite.replay import Replays
@@ -36,11 +36,11 @@ from relay.view import Link
 class SqliteStore:
     """`relay.ports.store.Store`; what each method promises stands there. Every method belongs to one of the parts."""
 
-    def __init__(self, lock: OwnerLock, readers: Readers, connection: aiosqlite.Connection, *, bell: Bell, link: Link,
+    def __init__(self, lock: OwnerLock, readers: Readers, connection: sqlite3.Connection, *, bell: Bell, link: Link,
                  new_id: Callable[[str], str], first_wait: float) -> None:
         self._lock = lock
         self._readers = readers
-        router = Router(new_id, first_wait)
+        self._router = router = Router(new_id, first_wait)
         self._writer = writer = Writer(connection, bell, router.forget_all)
 
         accounts = Accounts(readers, writer)
@@ -48,7 +48,7 @@ class SqliteStore:
         self.set_retention = accounts.set_retention
         self.add_key, self.key, self.keys, self.revoke_key = accounts.add_key, accounts.key, accounts.keys, accounts.revoke_key
 
-        tasks = Tasks(readers, writer)
+        tasks = Tasks(readers, writer, router)
         self.add_task, self.task, self.task_for_callback, self.tasks = tasks.add_task, tasks.task, tasks.task_for_callback, tasks.tasks
         self.timeline, self.erase_task, self.callbacks = tasks.timeline, tasks.erase_task, tasks.callbacks
 
@@ -56,7 +56,8 @@ class SqliteStore:
         self.claim_submissions, self.defer_submission = claims.claim_submissions, claims.defer_submission
         self.doubtful, self.claim_polls, self.schedule = claims.doubtful, claims.claim_polls, claims.schedule
         alarms = Alarms(router, new_id)
-        self.apply = Changes(writer, router, alarms, link, new_id).apply
+        self._handover = handover = Handover()
+        self.apply = Changes(writer, router, handover, alarms, link, new_id).apply
 
         events = Events(readers, writer, router)
         self.add_event, self.event, self.events = events.add_event, events.event, events.events
@@ -74,7 +75,7 @@ class SqliteStore:
         dispatch = Dispatch(writer, router, alarms)
         self.settle = dispatch.settle
 
-        lanes = Lanes(readers, writer)
+        lanes = Lanes(readers, writer, router)
         self.claim_deliveries, self.confirm_job = lanes.claim_deliveries, lanes.confirm_job
         self.release_deliveries = lanes.release_deliveries
 
@@ -91,8 +92,14 @@ class SqliteStore:
         self.prune_rest, self.counts = retention.prune_rest, retention.counts
         self.figures = Figures(readers).figures
 
+    def hand_to(self, taker: Taker | None) -> None:
+        self._handover.taker = taker
+
+    def is_current(self, job: Job) -> bool:
+        return job.seen == self._router.changes(job.delivery.account_id)
+
     async def recover(self) -> None:
-        await self._writer.write_alone(_free_all)
+        await self._writer.write_long(_free_all)
 
     async def check(self) -> None:
         await self._writer.write_alone(_probe)
@@ -113,8 +120,8 @@ async def open_store(path: Path, *, bell: Bell, link: Link, new_id: Callable[[st
         stack.callback(lock.release)
         await asyncio.to_thread(migrate_owned, path)
         try:
-            connection = await connect_writer(path)
-            stack.push_async_callback(connection.close)
+            connection = connect_writer(path)
+            stack.callback(connection.close)
             readers = await Readers.open(path)
         except sqlite3.Error as exc:
             raise StoreError(f"{path} cannot be opened as a database: {exc}") from exc
@@ -122,12 +129,12 @@ async def open_store(path: Path, *, bell: Bell, link: Link, new_id: Callable[[st
     return SqliteStore(lock, readers, connection, bell=bell, link=link, new_id=new_id, first_wait=first_wait)
 
 
-async def _free_all(transaction: Transaction) -> None:
+def _free_all(transaction: Transaction) -> None:
     """The owner lock is ours: whoever held something is dead."""
-    await transaction.run("UPDATE tasks SET leased = 0 WHERE leased = 1 AND status IN ('submitted', 'processing')", {})
-    await transaction.run("UPDATE deliveries SET leased = 0 WHERE leased = 1", {})
+    transaction.run("UPDATE tasks SET leased = 0 WHERE leased = 1 AND status IN ('submitted', 'processing')", {})
+    transaction.run("UPDATE deliveries SET leased = 0 WHERE leased = 1", {})
     transaction.ring("submissions", "polls", "deliveries")
 
 
-async def _probe(transaction: Transaction) -> None:
-    await transaction.run("UPDATE probe SET count = count + 1", {})
+def _probe(transaction: Transaction) -> None:
+    transaction.run("UPDATE probe SET count = count + 1", {})

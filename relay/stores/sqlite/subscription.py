@@ -27,15 +27,15 @@ class Subscriptions:
         self._router = router
 
     async def add_subscription(self, subscription: Subscription, *, identity: str, now: datetime) -> tuple[Subscription, bool]:
-        async def add(transaction: Transaction) -> tuple[Subscription, bool]:
-            known = await _same(transaction, subscription.account_id, identity)
+        def add(transaction: Transaction) -> tuple[Subscription, bool]:
+            known = _same(transaction, subscription.account_id, identity)
             self._router.forget(subscription.account_id)
             if known is None:
-                await insert_subscriptions(transaction, [(subscription, identity)])
+                insert_subscriptions(transaction, [(subscription, identity)])
                 return subscription, True
             if known.status is SubscriptionStatus.ACTIVE:
                 return known, False
-            return await _resume(transaction, known, now, keep_held=False), False
+            return _resume(transaction, known, now, keep_held=False), False
 
         return await self._writer.write_alone(add)
 
@@ -59,12 +59,12 @@ class Subscriptions:
         return page(rows, limit, read_subscription)
 
     async def change_subscription(self, subscription: Subscription, *, identity: str) -> bool:
-        async def change(transaction: Transaction) -> bool:
-            same = await _same(transaction, subscription.account_id, identity)
+        def change(transaction: Transaction) -> bool:
+            same = _same(transaction, subscription.account_id, identity)
             if same is not None and same.id != subscription.id:
                 raise Conflict(f"{same.id} is the same subscription already")
             self._router.forget(subscription.account_id)
-            rows = await transaction.fetch(
+            rows = transaction.fetch(
                 """UPDATE subscriptions SET url = :url, events = :events, providers = :providers, metadata = :metadata,
                 format = :format, description = :description, sealed_headers = :sealed_headers,
                 rate_per_second = :rate_per_second, max_concurrent = :max_concurrent, ordered = :ordered,
@@ -82,55 +82,55 @@ class Subscriptions:
 
     async def set_subscription_status(self, account_id: str, subscription_id: str, status: SubscriptionStatus, *,
                                       now: datetime, keep_held: bool = False) -> Subscription | None:
-        async def change(transaction: Transaction) -> Subscription | None:
-            subscription = await find_subscription(transaction, account_id, subscription_id)
+        def change(transaction: Transaction) -> Subscription | None:
+            subscription = find_subscription(transaction, account_id, subscription_id)
             if subscription is None:
                 return None
             self._router.forget(account_id)
             if status is SubscriptionStatus.ACTIVE:
-                return await _resume(transaction, subscription, now, keep_held=keep_held)
-            return await _pause(transaction, subscription)
+                return _resume(transaction, subscription, now, keep_held=keep_held)
+            return _pause(transaction, subscription)
 
-        return await self._writer.write_alone(change)
+        return await self._writer.write_long(change)
 
     async def remove_subscription(self, account_id: str, subscription_id: str, *, now: datetime) -> bool:
-        async def remove(transaction: Transaction) -> bool:
+        def remove(transaction: Transaction) -> bool:
             parameters = {"id": subscription_id, "account_id": account_id, "now": micros(now)}
-            rows = await transaction.fetch(
+            rows = transaction.fetch(
                 """UPDATE subscriptions SET deleted_at = coalesce(deleted_at, :now) WHERE id = :id AND account_id = :account_id
                 RETURNING id""", parameters)
             if rows:
                 self._router.forget(account_id)
-                await transaction.run(
+                transaction.run(
                     """UPDATE deliveries SET status = 'cancelled', next_attempt_at = NULL, completed_at = :now
                     WHERE subscription_id = :id AND status IN ('pending', 'held')""", parameters)
-                await transaction.run(
+                transaction.run(
                     "UPDATE replays SET status = 'cancelled', completed_at = :now WHERE subscription_id = :id AND status = 'running'",
                     parameters)
             return bool(rows)
 
-        return await self._writer.write_alone(remove)
+        return await self._writer.write_long(remove)
 
 
-async def find_subscription(transaction: Transaction, account_id: str, subscription_id: str) -> Subscription | None:
+def find_subscription(transaction: Transaction, account_id: str, subscription_id: str) -> Subscription | None:
     """One that is not deleted."""
-    row = await transaction.fetch_one(
+    row = transaction.fetch_one(
         "SELECT * FROM subscriptions WHERE id = :id AND account_id = :account_id AND deleted_at IS NULL",
         {"id": subscription_id, "account_id": account_id})
     return None if row is None else read_subscription(row)
 
 
-async def hold_pending(transaction: Transaction, subscription_id: str) -> None:
+def hold_pending(transaction: Transaction, subscription_id: str) -> None:
     """Its subscription is not active any more. An attempt under way goes on; what it makes of it is decided at its end."""
-    await transaction.run(
+    transaction.run(
         "UPDATE deliveries SET status = 'held', next_attempt_at = NULL WHERE subscription_id = :id AND status = 'pending'",
         {"id": subscription_id})
 
 
-async def insert_subscriptions(transaction: Transaction, given: Sequence[tuple[Subscription, str | None]]) -> None:
+def insert_subscriptions(transaction: Transaction, given: Sequence[tuple[Subscription, str | None]]) -> None:
     """Each with its identity; a task's own has none."""
     rows: list[dict[str, Any]] = [{**subscription_row(one), "identity": identity} for one, identity in given]
-    await transaction.run_each(
+    transaction.run_each(
         """INSERT INTO subscriptions (id, account_id, url, events, providers, metadata, format, description, sealed_headers,
         rate_per_second, max_concurrent, ordered, retry_schedule, signatures, template, verify, allow_cidrs, sealed_secret,
         previous_sealed_secret, public_key, sealed_private_key, previous_sealed_private_key, previous_secret_until,
@@ -142,26 +142,26 @@ async def insert_subscriptions(transaction: Transaction, given: Sequence[tuple[S
         :slowness, :created_at, :deleted_at, :identity)""", rows)
 
 
-async def _same(transaction: Transaction, account_id: str, identity: str) -> Subscription | None:
-    row = await transaction.fetch_one(
+def _same(transaction: Transaction, account_id: str, identity: str) -> Subscription | None:
+    row = transaction.fetch_one(
         "SELECT * FROM subscriptions WHERE account_id = :account_id AND identity = :identity AND deleted_at IS NULL",
         {"account_id": account_id, "identity": identity})
     return None if row is None else read_subscription(row)
 
 
-async def _pause(transaction: Transaction, subscription: Subscription) -> Subscription:
-    await transaction.run(
+def _pause(transaction: Transaction, subscription: Subscription) -> Subscription:
+    transaction.run(
         "UPDATE subscriptions SET status = 'paused', disabled_reason = NULL WHERE id = :id", {"id": subscription.id})
-    await hold_pending(transaction, subscription.id)
+    hold_pending(transaction, subscription.id)
     return msgspec.structs.replace(subscription, status=SubscriptionStatus.PAUSED, disabled_reason=None)
 
 
-async def _resume(transaction: Transaction, subscription: Subscription, now: datetime, *, keep_held: bool) -> Subscription:
+def _resume(transaction: Transaction, subscription: Subscription, now: datetime, *, keep_held: bool) -> Subscription:
     parameters = {"id": subscription.id, "now": micros(now)}
-    await transaction.run(
+    transaction.run(
         "UPDATE subscriptions SET status = 'active', disabled_reason = NULL, failing_since = NULL WHERE id = :id", parameters)
     if not keep_held:  # all due at the same moment: claimed in the order of recording
-        await transaction.run(
+        transaction.run(
             "UPDATE deliveries SET status = 'pending', next_attempt_at = :now WHERE subscription_id = :id AND status = 'held'",
             parameters)
     transaction.ring("deliveries", "replays")

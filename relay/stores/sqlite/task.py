@@ -1,6 +1,5 @@
 """Tasks: recorded, looked up, erased."""
 
-import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -14,6 +13,7 @@ from relay.ports.page import Page
 from relay.ports.store import CallbackFilter, Idempotency, TaskFilter, Timeline
 from relay.stores.sqlite.connection import Parameters, Readers, Row
 from relay.stores.sqlite.page import END_OF_TIME, page
+from relay.stores.sqlite.routing import Router
 from relay.stores.sqlite.row import (
     json_text,
     micros,
@@ -43,9 +43,10 @@ class _New(Struct, frozen=True):
 class Tasks:
     """The tasks' part of the store, but for what moves them."""
 
-    def __init__(self, readers: Readers, writer: Writer) -> None:
+    def __init__(self, readers: Readers, writer: Writer, router: Router) -> None:
         self._readers = readers
         self._writer = writer
+        self._router = router
 
     async def add_task(self, task: Task, *, due_at: datetime | None, callback: Subscription | None = None,
                        idempotency: Idempotency | None = None) -> tuple[Task, bool]:
@@ -104,17 +105,18 @@ class Tasks:
             attempts=[read_attempt(row) for row in attempts])
 
     async def erase_task(self, account_id: str, task_id: str, *, now: datetime) -> Task | None:
-        async def erase(transaction: Transaction) -> Task | None:
-            row = await transaction.fetch_one(
+        def erase(transaction: Transaction) -> Task | None:
+            row = transaction.fetch_one(
                 "SELECT * FROM tasks WHERE id = :id AND account_id = :account_id", {"id": task_id, "account_id": account_id})
             if row is None:
                 return None
             task = read_task(row)
-            await _erase(transaction, task, now)
+            _erase(transaction, task, now)
+            self._router.forget(account_id)  # a delivery of it may stand in line to be sent
             transaction.ring(f"task:{task_id}")
             return task
 
-        return await self._writer.write_alone(erase)
+        return await self._writer.write_long(erase)
 
     async def callbacks(self, account_id: str, which: CallbackFilter, *, limit: int, cursor: str | None = None) -> Page:
         rows = await (self._callbacks_of_task if which.task_id else self._callbacks_of_account)({
@@ -134,13 +136,13 @@ class Tasks:
             AND (:verdict IS NULL OR verdict = :verdict) ORDER BY seq DESC LIMIT :limit""", parameters)
 
 
-async def _add_all(transaction: Transaction, given: Sequence[_New]) -> list[tuple[Task, bool] | RequestError]:
-    known = await _known_keys(transaction, given)
+def _add_all(transaction: Transaction, given: Sequence[_New]) -> list[tuple[Task, bool] | RequestError]:
+    known = _known_keys(transaction, given)
     added: list[_New] = []
     outcomes = [_outcome(new, known, added) for new in given]
-    await asyncio.gather(
-        _insert_tasks(transaction, added), insert_subscriptions(transaction, [(new.callback, None) for new in added if new.callback]),
-        _insert_keys(transaction, added))
+    _insert_tasks(transaction, added)
+    insert_subscriptions(transaction, [(new.callback, None) for new in added if new.callback])
+    _insert_keys(transaction, added)
     if any(new.task.status is TaskStatus.QUEUED for new in added):
         transaction.ring("submissions")
     if any(new.task.status is not TaskStatus.QUEUED for new in added):
@@ -152,11 +154,11 @@ _Known = dict[tuple[str, str], tuple[str, Task]]
 """Account and idempotency key -> the fingerprint and the task of the first time."""
 
 
-async def _known_keys(transaction: Transaction, given: Sequence[_New]) -> _Known:
+def _known_keys(transaction: Transaction, given: Sequence[_New]) -> _Known:
     keys = [(new.task.account_id, new.idempotency.key) for new in given if new.idempotency]
     if not keys:
         return {}
-    rows = await transaction.fetch(
+    rows = transaction.fetch(
         """SELECT tasks.*, idempotency.key AS idempotency_key, idempotency.fingerprint FROM json_each(:keys) AS given
         JOIN idempotency ON idempotency.account_id = given.value ->> 0 AND idempotency.key = given.value ->> 1
         JOIN tasks ON tasks.id = idempotency.task_id""", {"keys": json_text(keys)})
@@ -176,8 +178,8 @@ def _outcome(new: _New, known: _Known, added: list[_New]) -> tuple[Task, bool] |
     return new.task, True
 
 
-async def _insert_tasks(transaction: Transaction, added: Sequence[_New]) -> None:
-    await transaction.run_each(
+def _insert_tasks(transaction: Transaction, added: Sequence[_New]) -> None:
+    transaction.run_each(
         """INSERT INTO tasks (id, account_id, provider, model, prompt, input, status, progress, images, error, provider_task_id,
         via, cost, metadata, created_at, submitted_at, completed_at, accepted, watched, sends, polls, deadline_at, due_at)
         VALUES (:id, :account_id, :provider, :model, :prompt, :input, :status, :progress, :images, :error, :provider_task_id,
@@ -194,23 +196,23 @@ def _due_at(new: _New) -> datetime | None:
     return min((at for at in (new.due_at, new.task.deadline_at) if at), default=None)
 
 
-async def _insert_keys(transaction: Transaction, added: Sequence[_New]) -> None:
-    await transaction.run_each(
+def _insert_keys(transaction: Transaction, added: Sequence[_New]) -> None:
+    transaction.run_each(
         "INSERT INTO idempotency (account_id, key, fingerprint, task_id) VALUES (:account_id, :key, :fingerprint, :task_id)",
         [{"account_id": new.task.account_id, "key": new.idempotency.key, "fingerprint": new.idempotency.fingerprint,
           "task_id": new.task.id} for new in added if new.idempotency])
 
 
-async def _erase(transaction: Transaction, task: Task, now: datetime) -> None:
+def _erase(transaction: Transaction, task: Task, now: datetime) -> None:
     error = msgspec.structs.replace(task.error, message="") if task.error else None
     parameters: dict[str, Any] = {"id": task.id, "now": micros(now), "error": json_text(error) if error else None}
-    await transaction.run(
+    transaction.run(
         """UPDATE tasks SET prompt = NULL, input = '{}', metadata = '{}', images = '[]', error = :error, erased_at = :now
         WHERE id = :id""", parameters)
-    await transaction.run("UPDATE callbacks SET body = '' WHERE task_id = :id", parameters)
-    await transaction.run(
+    transaction.run("UPDATE callbacks SET body = '' WHERE task_id = :id", parameters)
+    transaction.run(
         """UPDATE attempts SET response_body = NULL WHERE delivery_id IN (SELECT id FROM deliveries WHERE task_id = :id)""", parameters)
-    await transaction.run("UPDATE events SET body = x'', metadata = '{}' WHERE task_id = :id", parameters)
-    await transaction.run(
+    transaction.run("UPDATE events SET body = x'', metadata = '{}' WHERE task_id = :id", parameters)
+    transaction.run(
         """UPDATE deliveries SET status = 'cancelled', next_attempt_at = NULL, completed_at = :now
         WHERE task_id = :id AND status IN ('pending', 'held')""", parameters)
