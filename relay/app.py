@@ -22,6 +22,7 @@ from relay import __version__
 from relay.archive.local import LocalArchive
 from relay.bell import Bell
 from relay.delivery.formats import Formatter
+from relay.delivery.moving import Mover
 from relay.delivery.replay import ReplayWorker
 from relay.delivery.resealing import Resealer
 from relay.delivery.sender import Sender
@@ -180,6 +181,7 @@ async def _at_work(parts: _Parts, sandbox: Sandbox | None) -> AsyncIterator[Call
 def _workers(parts: _Parts) -> dict[str, Run]:
     workers: dict[str, Run] = {
         "deliveries": _delivery_worker(parts).run,
+        "moves": Mover(parts.store, parts.bell).run,
         "replays": ReplayWorker(parts.store, parts.bell, clock=_now).run,
         "retention": Pruner(
             store=parts.store, archive=parts.archive, retention=timedelta(seconds=parts.settings.retention), clock=_now).run,

@@ -23,6 +23,8 @@ COMMANDS: Final = {
     "tasks": "List and manage tasks.",
     "events": "List events, and deliver one again.",
     "deliveries": "List deliveries, their attempts, and retry them.",
+    "replay": "Send events to a subscription once more.",
+    "replays": "List, watch and cancel replays.",
     "subscriptions": "List and manage subscriptions.",
     "keys": "List, add and revoke API keys.",
     "listen": "Stream events to a local URL, or just show them.",

@@ -61,9 +61,10 @@ class Client:
         """The task when it ends, or as it stands after so long."""
         return self._ask("GET", f"tasks/{quote(task_id, safe='')}", params={"wait": seconds}, timeout=_HELD)
 
-    def stream(self, path: str, *, headers: Mapping[str, str]) -> Any:  # noqa: ANN401 -- httpx's own context manager
-        """An answer that does not end, as a context manager over an httpx response."""
-        return self._http.stream("GET", f"/api/v1/{path}", headers=dict(headers), timeout=httpx.Timeout(5.0, read=60.0))
+    def stream(self, path: str, *, headers: Mapping[str, str], **query: Any) -> Any:  # noqa: ANN401 -- httpx's own context manager
+        """An answer that does not end, as a context manager over an httpx response; None values are left out of the query."""
+        return self._http.stream(
+            "GET", f"/api/v1/{path}", params=_given(query), headers=dict(headers), timeout=httpx.Timeout(5.0, read=60.0))
 
     def _ask(self, method: str, path: str, **more: Any) -> Any:  # noqa: ANN401 -- httpx's keywords, and JSON
         try:

@@ -109,19 +109,3 @@ def pause_subscription(subscription_id: str, *, as_json: bool) -> None:
 def resume_subscription(subscription_id: str, *, keep_held: bool, as_json: bool) -> None:
     """Go on, and send what was held, the oldest first."""
     show_item(connect().post(at("subscriptions", subscription_id, "resume"), {"held": "keep"} if keep_held else None), as_json=as_json)
-
-
-@command.command("replay")
-@click.argument("subscription_id")
-@click.option("--status", type=click.Choice(["delivered", "exhausted", "held", "cancelled"]),
-              help="Events whose newest delivery stands so.  [default: all that its filters let through]")
-@click.option("--type", "types", multiple=True, help="An event type or a pattern; may be repeated.")
-@click.option("--since", help="Events from this time on, such as 2026-01-31T12:00:00Z.")
-@click.option("--until", help="Events before this time.")
-@json_option
-def replay_subscription(subscription_id: str, status: str | None, types: tuple[str, ...], since: str | None, until: str | None, *,
-                        as_json: bool) -> None:
-    """Tell a subscription once more what happened, in the background."""
-    body = {"status": status, "types": list(types) or None, "since": since, "until": until}
-    given = {name: value for name, value in body.items() if value is not None}
-    show_item(connect().post(at("subscriptions", subscription_id, "replay"), given), as_json=as_json)

@@ -1,11 +1,14 @@
 """`relay tasks`."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import click
 
 from relay.cli.client import at, connect
+from relay.cli.moment import moment_option
 from relay.cli.noun import noun
+from relay.cli.pairs import read_pairs
 from relay.cli.screen import field, json_option, moment, page_options, plain, show_done, show_item, show_json, show_page, show_table
 
 
@@ -21,10 +24,14 @@ def command() -> None:
 @click.option("--status", help="queued, submitted, processing, succeeded or failed.")
 @click.option("--provider", help="One provider's only.")
 @click.option("--model", help="One model's only.")
+@click.option("--metadata", multiple=True, metavar="KEY=VALUE", help="Those with this metadata; may be repeated.")
+@moment_option("--created-after", help="Made after then")
+@moment_option("--created-before", help="Made before then")
 @page_options
-def list_tasks(status: str | None, provider: str | None, model: str | None, limit: int, cursor: str | None, *, as_json: bool) -> None:
+def list_tasks(metadata: tuple[str, ...], *, as_json: bool, **filters: Any) -> None:  # noqa: ANN401 -- as they were given
     """List tasks, the newest first."""
-    page = connect().get("tasks", status=status, provider=provider, model=model, limit=limit, cursor=cursor)
+    wanted = {f"metadata.{key}": value for key, value in read_pairs(metadata).items()}
+    page = connect().get("tasks", **filters, **wanted)
     show_page(page, {
         "id": field("id"), "provider": field("provider"), "model": field("model"), "status": _status, "via": field("via"),
         "created": moment("created_at"), "prompt": _prompt,

@@ -5,6 +5,8 @@ one that nobody knows yet, or that hangs, holds one place and not eight. Of all 
 attempt that has gone on for two seconds counts as slow, as do those of a lane whose last attempt was slow, or that was failing
 when it was last heard of: slow ones together have half of the places, and again half of those is kept for lanes that have none.
 So however many receivers hang, half of the places go round among those that answer; and whoever gets better shows it with one attempt.
+A lane that has not answered yet may turn out to hang: such lanes and slow ones together have seven eighths of the places, so that a
+thousand new ones that hang leave the rest to those that are known to answer, from the first moment on.
 
 In a lane that is neither ordered, nor paced, nor slow a few more deliveries stand in line, so that an attempt that ends is followed
 by the next without asking the store; they are bounded too. All the rest waits in the store.
@@ -63,6 +65,11 @@ class Lane:
         self.see(self._seen)
 
     @property
+    def is_doubtful(self) -> bool:
+        """Slow, or not known to answer."""
+        return self.is_slow or self._window == 1
+
+    @property
     def next_at(self) -> float:
         """When its pace allows another to begin."""
         return self.begun_at + self._interval
@@ -96,6 +103,7 @@ class Place:
         self.lane = lane
         self.begun_at = begun_at
         self.is_slow = lane.is_slow
+        self.is_doubtful = lane.is_doubtful
 
     def as_seen(self, job: Job) -> Job:
         """The job with the slowness that we know."""
@@ -109,6 +117,7 @@ class Lanes:
         self._places = places
         self._taken = 0
         self._slow = 0
+        self._doubtful = 0
         self._in_line = 0
         self._quick: dict[Place, None] = {}  # in the order in which they began
         self._busy: dict[str, Lane] = {}
@@ -124,9 +133,8 @@ class Lanes:
         """For how many deliveries there is room, where that is not just one."""
         self._age(now)
         self._resting = {name: lane for name, lane in self._resting.items() if now < lane.next_at}
-        idle = [lane for lane in self._idle.values() if lane.is_slow] if self._shared_room(slow=True, first=True) <= 0 else []
         return ({lane.name: self._room(lane, now) + self._room_in_line(lane) for lane in self._busy.values()}
-                | dict.fromkeys([*self._resting, *(lane.name for lane in idle)], 0))
+                | dict.fromkeys([*self._resting, *(lane.name for lane in self._shut_out())], 0))
 
     def room_for_fresh(self, subscription: Subscription) -> int:
         """How many deliveries could begin or stand in line that the store need not look at first: where nothing orders or slows them, in
@@ -155,6 +163,7 @@ class Lanes:
         lane.begun_at = now
         self._taken += 1
         self._slow += place.is_slow
+        self._doubtful += place.is_doubtful
         self._quick[place] = None
         self._idle.pop(lane.name, None)
         self._resting.pop(lane.name, None)
@@ -176,6 +185,7 @@ class Lanes:
         lane.under_way -= 1
         self._taken -= 1
         self._slow -= place.is_slow
+        self._doubtful -= place.is_doubtful
         self._quick.pop(place, None)
         if lane.under_way == 0 and not lane.line:
             self._rest(lane)
@@ -239,13 +249,24 @@ class Lanes:
         for place in late:
             del self._quick[place]
             self._slow += not place.is_slow
-            place.is_slow = place.lane.is_slow = True
+            self._doubtful += not place.is_doubtful
+            place.is_slow = place.is_doubtful = place.lane.is_slow = True
+
+    def _shut_out(self) -> list[Lane]:
+        """Idle lanes that may not begin because of what others of their sort do."""
+        no_slow, no_doubtful = self._shared_room(slow=True, first=True) <= 0, self._room_in_doubt() <= 0
+        return [lane for lane in self._idle.values() if (no_slow and lane.is_slow) or (no_doubtful and lane.is_doubtful)
+                ] if no_slow or no_doubtful else []
 
     def _room(self, lane: Lane, now: float) -> int:
-        return max(0, min(lane.room(now), self._shared_room(slow=lane.is_slow, first=not lane.under_way)))
+        room = min(lane.room(now), self._shared_room(slow=lane.is_slow, first=not lane.under_way))
+        return max(0, min(room, self._room_in_doubt()) if lane.is_doubtful else room)
 
     def _room_in_line(self, lane: Lane) -> int:
         return min(lane.room_in_line(), _MOST_IN_LINE - self._in_line)
+
+    def _room_in_doubt(self) -> int:
+        return self._places * 7 // 8 - self._doubtful
 
     def _shared_room(self, *, slow: bool, first: bool) -> int:
         """Places that are open to a lane: to its first attempt, or to further ones."""

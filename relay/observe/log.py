@@ -76,9 +76,9 @@ class QuickRecord(logging.LogRecord):
                  func: str | None = None, sinfo: str | None = None, **_: Any) -> None:  # noqa: ANN401 -- as above
         self.name, self.levelno, self.levelname = name, level, logging.getLevelName(level)
         self.msg, self.args = msg, args[0] if args and len(args) == 1 and isinstance(args[0], dict) and args[0] else args
-        self.pathname, self.lineno, self.funcName, self.stack_info = pathname, lineno, func, sinfo
+        self.pathname, self.lineno, self.funcName, self.stack_info = pathname, lineno, func or "", sinfo
         self.exc_info = exc_info
-        self.exc_text = None  # type: ignore[assignment] # as logging.LogRecord has it, and is mistyped
+        self.exc_text = None
         self.created = time.time()
         self.msecs = self.created % 1 * 1000
 

@@ -10,11 +10,11 @@ Leases: claiming marks a task or delivery as held by this process, until it is g
 again after `recover`. Nothing that is held is claimed twice.
 
 Ringing: after the commit the store rings the bell: `submissions` (a task can be sent, or a place became free), `polls` (a task
-is to be looked at), `deliveries` (one is due), `replays` (one can go on), `task:ID` (it changed), `events:ACCOUNT_ID` (there is a
-new event).
+is to be looked at), `deliveries` (one is due), `moves` (some are to be moved), `replays` (one can go on), `task:ID` (it changed),
+`events:ACCOUNT_ID` (there is a new event).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -301,9 +301,11 @@ class Store(Replays, Retention, Secrets, Protocol):
 
     async def subscriptions(self, account_id: str, which: SubscriptionFilter, *, limit: int, cursor: str | None = None) -> Page: ...
 
-    async def change_subscription(self, subscription: Subscription, *, identity: str) -> bool:
-        """Write what its owner may set and its secrets; not status nor health. False if it is gone. Raises Conflict if the
-        identity is another's."""
+    async def change_subscription(self, account_id: str, subscription_id: str, change: Callable[[Subscription], Subscription], *,
+                                  identity: Callable[[Subscription], str]) -> Subscription | None:
+        """Write what `change` makes of it as it stands: what its owner may set and its secrets; not status nor health. Nothing comes
+        in between, so of changes at the same instant each builds upon the other. None if it is gone. Raises Conflict if the identity
+        is another's, and whatever RequestError `change` raises; then nothing is written."""
         ...
 
     async def set_subscription_status(self, account_id: str, subscription_id: str, status: SubscriptionStatus, *,
@@ -314,6 +316,12 @@ class Store(Replays, Retention, Secrets, Protocol):
 
     async def remove_subscription(self, account_id: str, subscription_id: str, *, now: datetime) -> bool:
         """Pending and held deliveries become cancelled, and its replays. True if it is or was this account's, deleted before or not."""
+        ...
+
+    async def move_deliveries(self) -> bool:
+        """One short step of what is left to do for subscriptions that were paused, resumed, disabled or deleted while very many
+        deliveries waited. Until it is done none of theirs is claimed, and all of them are shown as if it were. False: nothing is left
+        before the topic `moves` rings."""
         ...
 
     # Deliveries

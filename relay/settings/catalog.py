@@ -54,7 +54,8 @@ def _provider_settings(name: str) -> list[Setting]:
 SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("RELAY_HOST", "127.0.0.1", "the address to listen on", read_text),
     Setting("RELAY_PORT", "8080", "the port to listen on; 0 takes a free one", integer(0, 65535)),
-    Setting("RELAY_PUBLIC_URL", "", "where providers and browsers reach Relay; without it callback providers are polled", read_url),
+    Setting("RELAY_PUBLIC_URL", "", "where providers and browsers reach Relay; without it callback providers are polled; "
+            "a path in it is for your proxy to take away", read_url),
     Setting("RELAY_DATA_DIR", "relay-data", "the folder for the database, keys and kept images", Path),
     Setting("RELAY_DATABASE_URL", "", "`sqlite:///relative` or `sqlite:////absolute`", read_database, secret=True,
             shown="`relay.db` in the data folder"),

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -42,3 +43,7 @@ class Web(Struct, frozen=True, kw_only=True):
     stopping: asyncio.Event
     workers_alive: Callable[[], list[str]] = list
     render_metrics: Callable[[], Awaitable[tuple[bytes, str]]] | None = None
+
+    def seen_from_outside(self, path: str) -> str:
+        """A path of ours as clients know it: below that of the public URL, which a proxy takes away."""
+        return urlsplit(self.public_url).path + path

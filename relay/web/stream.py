@@ -1,9 +1,10 @@
 """Events as they happen, over Server-Sent Events.
 
 Each message has the event's id as its `id`, its type as `event` and the frozen body as `data`. A client that comes back with
-Last-Event-ID gets all that was committed since then, in the order of commit. What it reads is the store, the bell only says when
-to look, so nothing is lost between the two. A comment every 15 seconds keeps proxies from giving up; the stream ends when the
-process stops, and the client comes back.
+Last-Event-ID gets all that was committed since then, in the order of commit. The stream begins with the id of what was before it, so
+that a client which saw no event yet loses none either. What it reads is the store, the bell only says when to look, so nothing is lost
+between the two. A comment every 15 seconds keeps proxies from giving up; the stream ends when the process stops, and the client comes
+back.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from relay.web.pattern import check_patterns, matches
 
 _KEEP_ALIVE: Final = 15.0
 _BATCH: Final = 200
+_BEFORE_ALL: Final = "evt_0"
 _ID: Final = re.compile(r"evt_[0-9a-z]{1,60}")
 _HEADERS: Final = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
 
@@ -62,9 +64,9 @@ class EventStream:
             return
         with self._web.bell.listen(f"events:{self._account_id}") as listener:
             if self._after is None:
-                self._after = await self._web.store.last_event_id(self._account_id)
+                self._after = await self._web.store.last_event_id(self._account_id) or _BEFORE_ALL
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-            await _send_chunk(send, b": connected\n\n")
+            await _send_chunk(send, b": connected\nid: %s\n\n" % self._after.encode())
             await self._tell_until_over(listener, receive, send)
 
     async def _tell_until_over(self, listener: Listener, receive: Receive, send: Send) -> None:

@@ -1,5 +1,5 @@
-// Reads {"secret", "body", "headers"} objects, one a line, and prints for each whether the library takes it.
-const { Webhook } = require('standardwebhooks');
+// Reads {"secret", "body", "headers"} objects, one a line, and prints for each whether the library that is named takes it.
+const { Webhook } = require(process.argv[2]);
 const lines = require('readline').createInterface({ input: process.stdin });
 
 lines.on('line', (line) => {

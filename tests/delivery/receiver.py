@@ -89,6 +89,11 @@ class Receiver:
             await self._server.wait_closed()
         await asyncio.sleep(0)
 
+    def say(self, *script: Answer) -> None:
+        """From now on, to what it has seen already too."""
+        self._script = script
+        self._seen.clear()
+
     async def wait_until(self, is_so: Callable[[Self], bool]) -> None:
         """Until enough has been received; fails after ten seconds."""
         async with asyncio.timeout(10), self._changed:
@@ -129,6 +134,7 @@ class Receiver:
             return await _answer(writer, answer)
         finally:
             self.at_once -= 1
+            await self._tell()
 
     async def _tell(self) -> None:
         async with self._changed:

@@ -25,20 +25,6 @@ async def test_a_receiver_that_hangs_does_not_hold_up_the_others_and_gets_one_at
         await cancel(running)
 
 
-async def test_more_receivers_that_hang_than_there_are_places_leave_half_of_them_to_the_others(office: Office) -> None:
-    async with Receiver(SILENT) as slow, Receiver() as quick:
-        for _ in range(20):
-            await office.ping(await office.failing(slow.url))
-        running = asyncio.get_running_loop().create_task(office.worker(places=8).run(asyncio.Event()), name="deliveries")
-        await slow.wait_for_requests(4)
-        subscription = await office.subscribe(quick.url)
-        for number in range(1, 6):
-            await office.ping(subscription)
-            await quick.wait_for_requests(number)
-        assert len(slow.requests) == 4
-        await cancel(running)
-
-
 async def test_a_subscription_has_no_more_attempts_under_way_than_its_owner_allows(office: Office) -> None:
     async with Receiver(Answer(pieces=20, pause=0.01)) as receiver:
         await office.ping(await office.subscribe(receiver.url, max_concurrent=3), 60)

@@ -159,6 +159,18 @@ def test_an_attempt_that_goes_on_for_long_counts_as_slow_and_so_does_its_lane() 
     assert number_begun(lanes, now=late) == 1
 
 
+def test_lanes_that_have_not_answered_yet_leave_an_eighth_of_the_places_to_those_that_have() -> None:
+    lanes, strangers = Lanes(16), crowd(20)
+    widened(lanes)
+    places = [place for each in strangers if (place := lanes.begin(job(each), 0.0))]
+    assert len(places) == 14
+    assert [lanes.rooms(0.0)[each.id] for each in strangers[14:]] == [0] * 6
+    assert number_begun(lanes, strangers[14]) == 0
+    end(lanes, begun(lanes))
+    end(lanes, places[0])
+    assert number_begun(lanes, strangers[14]) == 1
+
+
 def test_however_many_hang_a_quick_one_finds_a_place() -> None:
     lanes = Lanes(16)
     widened(lanes)

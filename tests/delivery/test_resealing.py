@@ -50,8 +50,8 @@ class Slippery:
             raise StoreError("the disk is full")
         self.batches.append(len(changes))
         await self._store.reseal(changes)
-        if self._writes_back and len(self.batches) == 1:
-            await self._store.change_subscription(self._writes_back, identity="i")
+        if (before := self._writes_back) and len(self.batches) == 1:
+            await self._store.change_subscription(ACCOUNT, before.id, lambda _: before, identity=lambda _: "i")
 
 
 async def subscribe(store: Store, number: int, vault: Vault = OLDER) -> list[Subscription]:

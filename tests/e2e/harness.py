@@ -32,18 +32,23 @@ def free_port() -> int:
 class Process:
     """One `relay …` process that serves HTTP on a port of ours, so that it can come back at the same address."""
 
-    def __init__(self, *arguments: str, port: int, env: dict[str, str], log: Path, ready: str = "/healthz") -> None:
+    def __init__(self, *arguments: str, port: int, env: dict[str, str], log: Path, ready: str = "/healthz", module: str = "relay") -> None:
         self.url = f"http://127.0.0.1:{port}"
-        self._arguments = arguments
+        self._arguments = ("-m", module, *arguments)
         self._env = {**{k: v for k, v in os.environ.items() if not k.startswith("RELAY_")}, **env}
         self._log = log
         self._ready = ready
         self._process: asyncio.subprocess.Process | None = None
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     async def start(self) -> Self:
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "relay", *self._arguments, env=self._env, stdout=log, stderr=log, stdin=asyncio.subprocess.DEVNULL)
+                sys.executable, *self._arguments, env=self._env, stdout=log, stderr=log, stdin=asyncio.subprocess.DEVNULL)
         async with asyncio.timeout(20), httpx.AsyncClient() as client:
             while not await self._is_up(client):
                 await asyncio.sleep(0.05)

@@ -9,8 +9,8 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tests.e2e.harness import ADMIN_KEY, Api, Inbox, Process, free_port, serving
-from tests.e2e.upstream import Upstream
+from tests.e2e.harness import Api, Inbox, free_port, serving
+from tests.e2e.upstream import Upstream, relay_beside
 
 pytestmark = pytest.mark.anyio
 
@@ -20,15 +20,7 @@ class Scene:
 
     def __init__(self, folder: Path, upstream_url: str, upstream: Upstream, **env: str) -> None:
         self.upstream = upstream
-        self.folder = folder
-        port = free_port()
-        self.env = {
-            "RELAY_PORT": str(port), "RELAY_DATA_DIR": str(folder / "data"), "RELAY_ADMIN_KEY": ADMIN_KEY, "RELAY_LOG": "text",
-            "RELAY_ALLOW_CIDRS": "127.0.0.0/8", "RELAY_PUBLIC_URL": f"http://127.0.0.1:{port}", **env,
-        }
-        for name in ("APIFRAME", "SEREVIX", "SEGMIND"):
-            self.env |= {f"RELAY_{name}_API_KEY": "up", f"RELAY_{name}_BASE_URL": f"{upstream_url}/{name.lower()}"}
-        self.relay = Process("serve", port=port, env=self.env, log=folder / "relay.log")
+        self.relay = relay_beside(upstream_url, folder, **env)
         self.api = Api(self.relay.url)
 
     async def restart(self) -> None:

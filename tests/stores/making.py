@@ -76,6 +76,11 @@ class Shelf:
         opened = {"status": TaskStatus.SUBMITTED, "accepted": True, "deadline_at": NOW + DEADLINE}
         return await self.add_task(due_at=due_at, **{**opened, **given})
 
+    async def change(self, subscription: Subscription, *, identity: str) -> Subscription | None:
+        """Write it over the one of its id, whatever that has become."""
+        return await self.store.change_subscription(
+            subscription.account_id, subscription.id, lambda _: subscription, identity=lambda _: identity)
+
     def subscription(self, **given: Any) -> Subscription:
         return Subscription(**{"id": self.id("sub"), "account_id": self.account_id, "url": "https://a.example/hook",
                                "sealed_secret": "sealed", "created_at": NOW, **given})

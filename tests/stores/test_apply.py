@@ -126,7 +126,7 @@ async def test_a_change_of_the_filters_counts_from_the_next_event_on(shelf: Shel
     subscription = await shelf.subscribe()
     await shelf.finish(await shelf.add_open_task())
     changed = shelf.subscription(id=subscription.id, events=("task.failed",))
-    assert await shelf.store.change_subscription(changed, identity="changed")
+    assert await shelf.change(changed, identity="changed")
     await shelf.finish(await shelf.add_open_task())
     assert len(await shelf.deliveries()) == 1
     await shelf.store.remove_subscription(shelf.account_id, subscription.id, now=NOW)

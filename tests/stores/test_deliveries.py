@@ -87,7 +87,7 @@ async def test_what_waited_is_confirmed_with_its_subscription_as_it_is_now(shelf
     await shelf.deliver()
     [job] = await shelf.claim_jobs()
     moved = msgspec.structs.replace(subscription, url="https://b.example/hook")
-    await shelf.store.change_subscription(moved, identity="b")
+    await shelf.change(moved, identity="b")
     assert await shelf.store.confirm_job(job) == msgspec.structs.replace(job, subscription=moved)
 
 

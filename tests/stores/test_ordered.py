@@ -129,7 +129,7 @@ async def test_once_it_is_not_ordered_any_more_nothing_is_held(shelf: Shelf, ord
     await claimed(shelf)
     await failed(shelf, head, hours=1)
     assert await claimed(shelf) == []
-    await shelf.store.change_subscription(msgspec.structs.replace(ordered, ordered=False), identity="x")
+    await shelf.change(msgspec.structs.replace(ordered, ordered=False), identity="x")
     assert await claimed(shelf, rooms={ordered.id: 9}) == [second.id, last.id]
 
 

@@ -67,7 +67,7 @@ async def test_what_is_not_named_stays_and_so_do_the_others(shelf: Shelf) -> Non
 async def test_what_its_owner_changed_meanwhile_stays_as_it_is(shelf: Shelf) -> None:
     subscription = await shelf.subscribe(**_ALL)
     rotated = msgspec.structs.replace(subscription, sealed_secret="rotated")
-    await shelf.store.change_subscription(rotated, identity="i")
+    await shelf.change(rotated, identity="i")
     new = {name: f"{value} anew" for name, value in _ALL.items()}
     await shelf.store.reseal([(sealed(subscription, **_ALL), sealed(subscription, **new))])
     assert await found(shelf, subscription) == msgspec.structs.replace(rotated, **(new | {"sealed_secret": "rotated"}))

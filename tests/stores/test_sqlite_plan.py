@@ -109,7 +109,8 @@ _USES: dict[str, tuple[Use, set[str]]] = {
     "resume": (lambda shelf: shelf.store.set_subscription_status(shelf.account_id, "sub_500", SubscriptionStatus.ACTIVE, now=NOW),
                {"deliveries_held"}),
     "remove_subscription": (lambda shelf: shelf.store.remove_subscription(shelf.account_id, "sub_500", now=NOW),
-                            {"deliveries_of_subscription"}),
+                            {"deliveries_pending", "deliveries_held"}),
+    "move_deliveries": (lambda shelf: shelf.store.move_deliveries(), set()),
     "settle": (lambda shelf: shelf.settle(_DELIVERY), set()),
     "release_deliveries": (lambda shelf: shelf.store.release_deliveries(["dlv_1"]), set()),
     "add_delivery": (lambda shelf: shelf.store.add_delivery(_ACCOUNT, "evt_1", "sub_1", now=NOW), set()),
@@ -191,8 +192,8 @@ def plan(connection: sqlite3.Connection, sql: str, parameters: Parameters) -> li
 
 
 def is_partial(step: str) -> bool:
-    """A walk over an index that holds only what is not finished; or over accounts and the one probe, which are few."""
-    few = r"INDEX (tasks_queued_due|tasks_running|lanes_due|deliveries_pending|replays_running)|SCAN (probe|accounts)"
+    """A walk over an index that holds only what is not finished; or over accounts, moves and the one probe, which are few."""
+    few = r"INDEX (tasks_queued_due|tasks_running|lanes_due|deliveries_pending|replays_running)|SCAN (probe|accounts|moves)"
     return bool(re.search(few, step))
 
 

@@ -1,6 +1,7 @@
 """Subscriptions: who wants to hear, and what their status makes of what waits for them."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -98,7 +99,7 @@ async def test_a_subscription_is_nothing_to_another_account(shelf: Shelf) -> Non
     assert (await shelf.store.subscriptions(other, SubscriptionFilter(), limit=9)).data == []
     assert not await shelf.store.remove_subscription(other, subscription.id, now=NOW)
     assert await shelf.store.set_subscription_status(other, subscription.id, SubscriptionStatus.PAUSED, now=NOW) is None
-    assert not await shelf.store.change_subscription(msgspec.structs.replace(subscription, account_id=other), identity="x")
+    assert not await shelf.change(msgspec.structs.replace(subscription, account_id=other), identity="x")
     assert await shelf.store.subscription(subscription.account_id, subscription.id) == subscription
 
 
@@ -116,14 +117,14 @@ async def test_changing_writes_what_the_owner_may_set_and_not_the_status(shelf: 
     await shelf.store.set_subscription_status(shelf.account_id, subscription.id, SubscriptionStatus.PAUSED, now=NOW)
     changed = msgspec.structs.replace(subscription, url="https://b.example/", sealed_secret="new", **_EVERYTHING)
     sick = msgspec.structs.replace(changed, failing_since=NOW, status=SubscriptionStatus.ACTIVE)
-    assert await shelf.store.change_subscription(sick, identity="changed")
+    assert await shelf.change(sick, identity="changed")
     assert await found(shelf, subscription) == msgspec.structs.replace(changed, status=SubscriptionStatus.PAUSED)
 
 
 async def test_a_changed_subscription_is_known_by_its_new_identity(shelf: Shelf) -> None:
     subscription = shelf.subscription()
     await shelf.store.add_subscription(subscription, identity="old", now=NOW)
-    assert await shelf.store.change_subscription(subscription, identity="new")
+    assert await shelf.change(subscription, identity="new")
     assert await shelf.store.add_subscription(shelf.subscription(), identity="new", now=NOW) == (subscription, False)
     assert (await shelf.store.add_subscription(shelf.subscription(), identity="old", now=NOW))[1]
 
@@ -133,15 +134,36 @@ async def test_an_identity_that_is_anothers_is_a_conflict(shelf: Shelf) -> None:
     await shelf.store.add_subscription(one, identity="one", now=NOW)
     await shelf.store.add_subscription(other, identity="other", now=NOW)
     with pytest.raises(Conflict):
-        await shelf.store.change_subscription(msgspec.structs.replace(one, url="https://c.example/"), identity="other")
+        await shelf.change(msgspec.structs.replace(one, url="https://c.example/"), identity="other")
     assert await found(shelf, one) == one
-    assert await shelf.store.change_subscription(one, identity="one")
+    assert await shelf.change(one, identity="one")
+
+
+async def test_changes_at_the_same_instant_build_upon_each_other(shelf: Shelf) -> None:
+    subscription = await shelf.subscribe()
+    rotation = {"sealed_secret": "new", "previous_sealed_secret": subscription.sealed_secret}
+    changes: list[dict[str, Any]] = [{"url": "https://b.example/"}, {"events": ("ping",)}, rotation]
+    made = await asyncio.gather(*(shelf.store.change_subscription(
+        shelf.account_id, subscription.id, partial(msgspec.structs.replace, **change), identity=lambda one: one.url) for change in changes))
+    last = await found(shelf, subscription)
+    assert last == msgspec.structs.replace(subscription, **changes[0] | changes[1] | changes[2])
+    assert last in made
+
+
+async def test_a_change_that_is_refused_as_it_is_made_writes_nothing(shelf: Shelf) -> None:
+    def refuse(_: Subscription) -> Subscription:
+        raise Conflict("not like this")
+
+    subscription = await shelf.subscribe()
+    with pytest.raises(Conflict, match="not like this"):
+        await shelf.store.change_subscription(shelf.account_id, subscription.id, refuse, identity=lambda _: "i")
+    assert await found(shelf, subscription) == subscription
 
 
 async def test_a_deleted_subscription_cannot_be_changed(shelf: Shelf) -> None:
     subscription = await shelf.subscribe()
     await shelf.store.remove_subscription(shelf.account_id, subscription.id, now=NOW)
-    assert not await shelf.store.change_subscription(subscription, identity="i")
+    assert not await shelf.change(subscription, identity="i")
     assert await shelf.store.set_subscription_status(shelf.account_id, subscription.id, SubscriptionStatus.ACTIVE, now=NOW) is None
 
 

@@ -102,13 +102,13 @@ def callback_body() -> dict[str, Any]:
             "image_url": "https://images.example.com/1.png"}
 
 
-def settings_for(folder: Path, upstream_url: str) -> Settings:
-    """Kie and YEScale have no key."""
+def settings_for(folder: Path, upstream_url: str, **changes: str) -> Settings:
+    """Kie and YEScale have no key. `changes`: of the environment."""
     environ = {"RELAY_DATA_DIR": str(folder), "RELAY_ADMIN_KEY": ADMIN_KEY, "RELAY_PUBLIC_URL": PUBLIC_URL, "RELAY_SHUTDOWN_GRACE": "2s",
                "RELAY_ALLOW_CIDRS": "127.0.0.0/8"}
     for name in ("apiframe", "serevix", "segmind"):
         environ |= {f"RELAY_{name.upper()}_API_KEY": "secret", f"RELAY_{name.upper()}_BASE_URL": f"{upstream_url}/{name}"}
-    return prepare_data_dir(load_settings(environ)).settings
+    return prepare_data_dir(load_settings(environ | changes)).settings
 
 
 def read_json(answer: httpx.Response, status: int) -> dict[str, Any]:
@@ -131,14 +131,16 @@ def named_fields(answer: httpx.Response, code: str = "invalid_request") -> set[s
 
 
 @asynccontextmanager
-async def relay_in(folder: Path) -> AsyncIterator[Running]:
-    """A relay with its data in `folder`."""
+async def relay_in(folder: Path, **changes: str) -> AsyncIterator[Running]:
+    """A relay with its data in `folder`. `changes`: of its environment."""
     upstream = Upstream()
     upstream.submit_gate.set()
     upstream.poll_gate.set()
-    async with serving(upstream.app()) as upstream_url, open_app(settings_for(folder, upstream_url)) as site, serving(site) as url:
-        yield Running(site, url, upstream)
-        site.state.stop()
+    async with serving(upstream.app()) as upstream_url:
+        settings = settings_for(folder, upstream_url, **changes)
+        async with open_app(settings) as site, serving(site) as url:
+            yield Running(site, url, upstream)
+            site.state.stop()
         upstream.submit_gate.set()
         upstream.poll_gate.set()
 

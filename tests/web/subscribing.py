@@ -1,12 +1,15 @@
 """What tests of subscriptions, events and deliveries do again and again."""
 
 import asyncio
+import base64
 from typing import Any
 
 import httpx
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from standardwebhooks import Webhook
 
-from tests.delivery.receiver import Receiver
+from tests.delivery.receiver import Received, Receiver
 from tests.web.conftest import House, read_json
 
 URL = "https://example.com/hooks/relay"
@@ -52,3 +55,24 @@ def verified(receiver: Receiver, secret: str, index: int = -1) -> dict[str, Any]
     """What a receiver got, as the public library lets it through. Raises what that raises."""
     request = receiver.requests[index]
     return dict(Webhook(secret).verify(request.body, request.headers))
+
+
+def tokens(request: Received) -> list[tuple[str, str]]:
+    """Version and signature of each."""
+    return [(version, signature) for version, _, signature in
+            (token.partition(",") for token in request.headers["webhook-signature"].split(" "))]
+
+
+def verifies(request: Received, public_key: str) -> bool:
+    """Whether one of the signatures `v1a` is of this key."""
+    verifier = Ed25519PublicKey.from_public_bytes(base64.b64decode(public_key.removeprefix("whpk_"), validate=True))
+    content = f"{request.headers['webhook-id']}.{request.headers['webhook-timestamp']}.".encode() + request.body
+    return any(_is_signature(verifier, base64.b64decode(signature), content) for version, signature in tokens(request) if version == "v1a")
+
+
+def _is_signature(verifier: Ed25519PublicKey, signature: bytes, content: bytes) -> bool:
+    try:
+        verifier.verify(signature, content)
+    except InvalidSignature:
+        return False
+    return True

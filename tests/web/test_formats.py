@@ -1,16 +1,15 @@
 """Subscriptions in other formats than the standard one: asked for, altered, sent, sampled."""
 
 import json
-from typing import Any, get_args
+from typing import Any
 
 import httpx
 import pytest
 
 from relay.model import EventType
-from relay.web.template import Format
-from tests.delivery.receiver import Answer, Receiver
+from tests.delivery.receiver import Receiver
 from tests.web.conftest import House, named_fields, read_json
-from tests.web.subscribing import PATH, URL, look_at, settled, subscribe, succeeded, trigger, verified
+from tests.web.subscribing import PATH, URL, subscribe, succeeded
 
 pytestmark = pytest.mark.anyio
 
@@ -23,28 +22,6 @@ def wish_for(form: str) -> dict[str, Any]:
 
 async def alter(api: httpx.AsyncClient, subscription: dict[str, Any], **changes: Any) -> httpx.Response:
     return await api.patch(f"{PATH}/{subscription['id']}", json=changes)
-
-
-@pytest.mark.parametrize("form", get_args(Format))
-async def test_an_event_arrives_in_the_format_that_was_asked_for(house: House, form: str) -> None:
-    async with Receiver() as receiver:
-        made = await subscribe(house.api, url=receiver.url, **wish_for(form))
-        assert (made["format"], made["template"]) == (form, TEMPLATE if form == "template" else None)
-        await succeeded(house, prompt='a "lighthouse"\n@everyone <!channel>')
-        await receiver.wait_for_requests(1)
-        body = verified(receiver, made["secret"])
-
-    assert ("lighthouse" in json.dumps(body)) is (form != "provider")
-    assert receiver.requests[0].target == ("/hook?wait=true" if form == "discord" else "/hook")
-
-
-async def test_a_template_is_sent_as_its_owner_wrote_it(house: House) -> None:
-    async with Receiver() as receiver:
-        made = await subscribe(house.api, url=receiver.url, **wish_for("template"))
-        await succeeded(house, prompt='a "lighthouse"')
-        await receiver.wait_for_requests(1)
-        assert verified(receiver, made["secret"]) == {
-            "text": 'task.succeeded: a "lighthouse"', "picture": "https://images.example.com/1.png"}
 
 
 class TestAskingForATemplate:
@@ -85,29 +62,6 @@ class TestAskingForATemplate:
         made = await subscribe(api, **wish_for(form))
 
         assert named_fields(await alter(api, made, **changes)) == {"template"}
-
-
-async def test_a_template_that_grows_too_large_is_an_attempt_that_its_owner_can_see(api: httpx.AsyncClient) -> None:
-    async with Receiver() as receiver:
-        made = await subscribe(api, url=receiver.url, format="template", template=["{{data}}" * 2000])
-        [delivery] = (await trigger(api))["deliveries"]
-        await settled(api, delivery)
-        assert receiver.connections == 0
-
-    [attempt] = read_json(await api.get(f"/api/v1/deliveries/{delivery['id']}/attempts"), 200)["data"]
-    assert (attempt["status_code"], attempt["error"]) == (None, "the body made from the template would have more than 1048576 bytes")
-    assert (await look_at(api, delivery))["status"] == "pending"
-    assert read_json(await api.get(f"{PATH}/{made['id']}"), 200)["status"] == "active"
-
-
-async def test_a_webhook_that_discord_deleted_is_disabled_at_once(api: httpx.AsyncClient) -> None:
-    async with Receiver(Answer(status=404, body=b'{"message": "Unknown Webhook", "code": 10015}')) as receiver:
-        made = await subscribe(api, url=receiver.url, format="discord")
-        [delivery] = (await trigger(api))["deliveries"]
-        await settled(api, delivery)
-
-    found = read_json(await api.get(f"{PATH}/{made['id']}"), 200)
-    assert (found["status"], found["disabled_reason"]) == ("disabled", "gone")
 
 
 class TestFlatSamples:

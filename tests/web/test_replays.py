@@ -5,9 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.delivery.receiver import Answer, Receiver
 from tests.web.conftest import House, named_fields, problem, read_json
-from tests.web.subscribing import PATH, act, settled, subscribe, succeeded, trigger, verified
+from tests.web.subscribing import PATH, act, subscribe, trigger
 
 pytestmark = pytest.mark.anyio
 
@@ -22,36 +21,6 @@ async def finished(api: httpx.AsyncClient, replay: dict[str, Any]) -> dict[str, 
 
 async def act_on(api: httpx.AsyncClient, replay: dict[str, Any], action: str) -> dict[str, Any]:
     return read_json(await api.post(f"{REPLAYS}/{replay['id']}/{action}"), 200)
-
-
-async def test_a_new_subscription_is_told_what_happened_before_there_was_one(house: House, api: httpx.AsyncClient) -> None:
-    task = await succeeded(house)
-    async with Receiver() as receiver:
-        subscription = await subscribe(api, url=receiver.url)
-        answer = await api.post(f"{PATH}/{subscription['id']}/replay", json={})
-        replay = read_json(answer, 202)
-        assert answer.headers["location"] == f"{REPLAYS}/{replay['id']}"
-        done = await finished(api, replay)
-    assert (replay["status"], replay["total"], replay["done"], replay["completed_at"]) == ("running", None, 0, None)
-    assert (done["status"], done["total"], done["done"], done["subscription_id"]) == ("done", 1, 1, subscription["id"])
-    assert verified(receiver, subscription["secret"])["data"]["task"]["id"] == task["id"]
-    [delivery] = read_json(await api.get("/api/v1/deliveries", params={"task_id": task["id"]}), 200)["data"]
-    assert (delivery["replay_id"], delivery["status"], delivery["attempts"]) == (replay["id"], "delivered", 1)
-
-
-async def test_what_is_exhausted_is_listed_and_replayed_in_one_call(api: httpx.AsyncClient) -> None:
-    async with Receiver(Answer(status=500), Answer(status=200)) as receiver:
-        subscription = await subscribe(api, url=receiver.url, retry_schedule=["0s"])
-        event = await trigger(api)
-        await settled(api, event["deliveries"][0])
-        query = {"status": "exhausted", "subscription_id": subscription["id"]}
-        [listed] = read_json(await api.get("/api/v1/deliveries", params=query), 200)["data"]
-        assert listed["event_id"] == event["id"]
-        done = await finished(api, await act(api, subscription, "replay", {"status": "exhausted"}, 202))
-        assert (done["total"], done["done"], done["delivery_status"]) == (1, 1, "exhausted")
-        again = await finished(api, await act(api, subscription, "replay", {"status": "exhausted"}, 202))
-        assert again["total"] == 0
-    assert [request.headers["webhook-id"] for request in receiver.requests] == [event["id"]] * 2
 
 
 async def test_a_replay_of_a_paused_subscription_waits_and_can_be_cancelled(api: httpx.AsyncClient) -> None:

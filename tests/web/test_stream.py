@@ -109,6 +109,18 @@ async def test_a_break_in_the_middle_loses_and_doubles_nothing(api: httpx.AsyncC
     assert seen == told
 
 
+@pytest.mark.parametrize("before", [0, 1], ids=["no event ever", "an event before"])
+async def test_a_break_before_the_first_event_loses_none(api: httpx.AsyncClient, before: int) -> None:
+    for _ in range(before):
+        await trigger(api)
+    async with api.stream("GET", PATH) as response:
+        first = await Stream(response).next()
+    told = [(await trigger(api))["id"] for _ in range(2)]
+
+    async with streaming(api, headers={"last-event-id": first["id"]}) as stream:
+        assert await stream.told(2) == told
+
+
 async def test_more_than_one_stretch_comes_whole(api: httpx.AsyncClient) -> None:
     first = (await trigger(api, "ping"))["id"]
     await asyncio.gather(*(trigger(api, "ping") for _ in range(205)))

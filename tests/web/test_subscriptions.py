@@ -1,5 +1,6 @@
 """Subscriptions: made, listed, altered, removed; tried, paused; their secrets."""
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -349,6 +350,18 @@ class TestSecrets:
         made = await subscribe(api)
 
         assert named_fields(await api.post(f"{PATH}/{made['id']}/rotate-secret", json={"secret": "short"})) == {"secret"}
+
+
+async def test_what_is_altered_and_rotated_at_the_same_instant_all_stands(api: httpx.AsyncClient) -> None:
+    made = await subscribe(api)
+    wishes = {"description": "the studio's", "max_concurrent": 3, "ordered": True, "rate_per_second": 2.5, "events": ["ping"]}
+
+    rotated, *altered = await asyncio.gather(
+        act(api, made, "rotate-secret"), *(api.patch(f"{PATH}/{made['id']}", json={name: wish}) for name, wish in wishes.items()))
+
+    assert {answer.status_code for answer in altered} == {200}
+    assert wishes.items() <= read_json(await api.get(f"{PATH}/{made['id']}"), 200).items()
+    assert read_json(await api.get(f"{PATH}/{made['id']}/secret"), 200)["secret"] == rotated["secret"]
 
 
 async def test_only_what_a_subscription_asks_for_reaches_it(house: House) -> None:

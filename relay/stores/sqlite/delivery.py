@@ -65,7 +65,7 @@ class Deliveries:
 
     async def delivery(self, account_id: str, delivery_id: str) -> Delivery | None:
         row = await self._readers.fetch_one(
-            "SELECT * FROM deliveries WHERE id = :id AND account_id = :account_id", {"id": delivery_id, "account_id": account_id})
+            "SELECT * FROM deliveries_shown WHERE id = :id AND account_id = :account_id", {"id": delivery_id, "account_id": account_id})
         return None if row is None else read_delivery(row)
 
     async def deliveries(self, account_id: str, which: DeliveryFilter, *, limit: int, cursor: str | None = None) -> Page:
@@ -86,7 +86,7 @@ class Deliveries:
 
     async def _of_task(self, parameters: Parameters) -> list[Row]:
         return await self._readers.fetch(
-            """SELECT * FROM deliveries WHERE task_id = :task_id AND account_id = :account_id
+            """SELECT * FROM deliveries_shown WHERE task_id = :task_id AND account_id = :account_id
             AND (:subscription_id IS NULL OR subscription_id = :subscription_id)
             AND (created_at, seq) < (:last_at, :last_seq) AND created_at >= :since
             AND (:status IS NULL OR status = :status) AND (:event_type IS NULL OR event_type = :event_type)
@@ -94,14 +94,14 @@ class Deliveries:
 
     async def _of_subscription(self, parameters: Parameters) -> list[Row]:
         return await self._readers.fetch(
-            """SELECT * FROM deliveries WHERE subscription_id = :subscription_id AND account_id = :account_id
+            """SELECT * FROM deliveries_shown WHERE subscription_id = :subscription_id AND account_id = :account_id
             AND (created_at, seq) < (:last_at, :last_seq) AND created_at >= :since
             AND (:status IS NULL OR status = :status) AND (:event_type IS NULL OR event_type = :event_type)
             ORDER BY created_at DESC, seq DESC LIMIT :limit""", parameters)
 
     async def _of_account(self, parameters: Parameters) -> list[Row]:
         return await self._readers.fetch(
-            """SELECT * FROM deliveries WHERE account_id = :account_id
+            """SELECT * FROM deliveries_shown WHERE account_id = :account_id
             AND (created_at, seq) < (:last_at, :last_seq) AND created_at >= :since
             AND (:status IS NULL OR status = :status) AND (:event_type IS NULL OR event_type = :event_type)
             ORDER BY created_at DESC, seq DESC LIMIT :limit""", parameters)

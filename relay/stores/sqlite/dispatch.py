@@ -12,9 +12,9 @@ from relay.model import DeliveryStatus, EventType
 from relay.ports.store import Settlement
 from relay.stores.sqlite.alarm import FAILURES_TOLD, Alarms, Incident
 from relay.stores.sqlite.connection import Parameters, Row
+from relay.stores.sqlite.move import hold_pending
 from relay.stores.sqlite.routing import Router
 from relay.stores.sqlite.row import attempt_row, json_text, micros, micros_or_none
-from relay.stores.sqlite.subscription import hold_pending
 from relay.stores.sqlite.transaction import Transaction
 from relay.stores.sqlite.writer import Writer
 
@@ -62,7 +62,7 @@ class Dispatch:
         _update_health(transaction, health)
         _update_slowness(transaction, deliveries, [settlement for settlement, _ in each])
         for subscription_id in [key for key, one in health.items() if one.disabled_reason]:
-            hold_pending(transaction, subscription_id)
+            hold_pending(transaction, subscription_id, calls[-1].now)
         for changed in [one for one in health.values() if one.disabled_reason or one.failing_since != one.failing_before]:
             self._router.forget(changed.account_id)
         if any(row["status"] == "pending" or deliveries[row["id"]]["ordered"] for row in rows):  # or the next one may go
@@ -78,7 +78,7 @@ def _read_settled(transaction: Transaction, ids: Sequence[str]) -> tuple[dict[st
         """SELECT deliveries.id, deliveries.status, deliveries.subscription_id, subscriptions.account_id,
         subscriptions.status AS subscription_status, subscriptions.task_id, subscriptions.failing_since, subscriptions.deleted_at,
         subscriptions.ordered, subscriptions.troubled, deliveries.replay_id
-        FROM deliveries JOIN subscriptions ON subscriptions.id = deliveries.subscription_id
+        FROM deliveries_shown AS deliveries JOIN subscriptions ON subscriptions.id = deliveries.subscription_id
         WHERE deliveries.id IN (SELECT value FROM json_each(:ids))""", {"ids": json_text(list(ids))})
     return {row["id"]: row for row in rows}, {row["subscription_id"]: _health(row) for row in rows}
 

@@ -3,7 +3,7 @@
 The table `lanes` holds each subscription for which something waits once, with the time when its next delivery may be due. A claim
 reads from there whose turn it is, takes from each what it has room for, and writes down when its turn comes again: where more is due
 already that is now, behind all others, so that they take turns. So a claim touches what it takes and little else, whether ten
-deliveries wait or ten million, and nothing of those subscriptions that have no room.
+deliveries wait or ten million, and nothing of those subscriptions that have no room, or whose deliveries are being moved (see move).
 
 Of an ordered subscription, what waits behind an earlier delivery of the same task is marked `behind` when a claim meets it, and out
 of the way until that one has ended.
@@ -42,7 +42,8 @@ class Lanes:
             lanes = _due_lanes(transaction, limit, now, full)
             rows = _take(transaction, lanes, known, limit, now) if lanes else []
             following = transaction.fetch_one(
-                """SELECT due_at FROM lanes WHERE subscription_id NOT IN (SELECT value FROM json_each(:full))
+                """SELECT due_at FROM lanes WHERE subscription_id NOT IN (
+                    SELECT value FROM json_each(:full) UNION ALL SELECT subscription_id FROM moves)
                 ORDER BY due_at LIMIT 1""", {"full": full})
             return JobClaim(
                 jobs=self._jobs(transaction, rows) if rows else [], next_at=moment_or_none(following["due_at"]) if following else None)
@@ -60,8 +61,8 @@ class Lanes:
 
     async def confirm_job(self, job: Job) -> Job | None:
         row = await self._readers.fetch_one(
-            """SELECT subscriptions.* FROM deliveries JOIN subscriptions ON subscriptions.id = deliveries.subscription_id
-            WHERE deliveries.id = :id AND deliveries.status = 'pending'""", {"id": job.delivery.id})
+            """SELECT subscriptions.* FROM deliveries_shown AS shown JOIN subscriptions ON subscriptions.id = shown.subscription_id
+            WHERE shown.id = :id AND shown.status = 'pending'""", {"id": job.delivery.id})
         return None if row is None else msgspec.structs.replace(job, subscription=read_subscription(row))
 
     async def release_deliveries(self, delivery_ids: Sequence[str]) -> None:
@@ -73,7 +74,8 @@ def _due_lanes(transaction: Transaction, limit: int, now: datetime, full: str) -
     rows = transaction.fetch(
         """SELECT lanes.subscription_id, subscriptions.ordered FROM lanes
         JOIN subscriptions ON subscriptions.id = lanes.subscription_id
-        WHERE lanes.due_at <= :now AND lanes.subscription_id NOT IN (SELECT value FROM json_each(:full))
+        WHERE lanes.due_at <= :now AND lanes.subscription_id NOT IN (
+            SELECT value FROM json_each(:full) UNION ALL SELECT subscription_id FROM moves)
         ORDER BY lanes.due_at LIMIT :limit""", {"now": micros(now), "limit": limit, "full": full})
     return {row["subscription_id"]: bool(row["ordered"]) for row in rows}
 

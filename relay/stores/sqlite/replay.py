@@ -102,7 +102,8 @@ class Replays:
     async def replays_to_advance(self) -> Sequence[str]:
         rows = await self._readers.fetch(
             """SELECT replays.id FROM replays JOIN subscriptions ON subscriptions.id = replays.subscription_id
-            WHERE replays.status = 'running' AND subscriptions.status = 'active' AND NOT EXISTS (
+            WHERE replays.status = 'running' AND subscriptions.status = 'active'
+            AND replays.subscription_id NOT IN (SELECT subscription_id FROM moves) AND NOT EXISTS (
                 SELECT 1 FROM replays AS older WHERE older.subscription_id = replays.subscription_id AND older.seq < replays.seq
                 AND older.status = 'running')""", {})
         return [row["id"] for row in rows]

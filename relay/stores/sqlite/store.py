@@ -21,6 +21,7 @@ from relay.stores.sqlite.figure import Figures
 from relay.stores.sqlite.handover import Handover
 from relay.stores.sqlite.lane import Lanes
 from relay.stores.sqlite.lock import OwnerLock
+from relay.stores.sqlite.move import Moves
 from relay.stores.sqlite.replay import Replays
 from relay.stores.sqlite.retention import Retention
 from relay.stores.sqlite.routing import Router
@@ -63,7 +64,9 @@ class SqliteStore:
         self.add_event, self.event, self.events = events.add_event, events.event, events.events
         self.events_since, self.last_event_id = events.events_since, events.last_event_id
 
-        subscriptions = Subscriptions(readers, writer, router)
+        moves = Moves(readers, writer)
+        self.move_deliveries = moves.move_deliveries
+        subscriptions = Subscriptions(readers, writer, router, moves)
         self.add_subscription, self.subscription = subscriptions.add_subscription, subscriptions.subscription
         self.subscriptions, self.change_subscription = subscriptions.subscriptions, subscriptions.change_subscription
         self.set_subscription_status = subscriptions.set_subscription_status

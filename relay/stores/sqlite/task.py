@@ -94,7 +94,7 @@ class Tasks:
         attempts = await self._readers.fetch(
             """SELECT attempts.* FROM attempts JOIN deliveries ON deliveries.id = attempts.delivery_id
             WHERE deliveries.task_id = :id ORDER BY attempts.seq""", of_task)
-        deliveries = await self._readers.fetch("SELECT * FROM deliveries WHERE task_id = :id ORDER BY seq", of_task)
+        deliveries = await self._readers.fetch("SELECT * FROM deliveries_shown WHERE task_id = :id ORDER BY seq", of_task)
         events = await self._readers.fetch("SELECT * FROM events WHERE task_id = :id ORDER BY seq", of_task)
         callbacks = await self._readers.fetch("SELECT * FROM callbacks WHERE task_id = :id ORDER BY seq", of_task)
         notes = await self._readers.fetch("SELECT * FROM notes WHERE task_id = :id ORDER BY seq", of_task)

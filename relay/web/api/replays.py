@@ -46,7 +46,7 @@ async def start_replay(call: Call[NoQuery, ReplayWish]) -> Response:
     replay = await call.web.store.add_replay(_replay(call, subscription.id))
     if replay is None:  # deleted in between
         raise NotFound("There is no such subscription.")
-    return answer_json(replay_view(replay), 202, {"location": f"{_PATH}/{replay.id}"})
+    return answer_json(replay_view(replay), 202, {"location": call.web.seen_from_outside(f"{_PATH}/{replay.id}")})
 
 
 def _replay(call: Call[NoQuery, ReplayWish], subscription_id: str) -> model.Replay:

@@ -8,12 +8,14 @@ import msgspec
 from msgspec import Struct
 from starlette.responses import Response
 
+from relay import model
 from relay.errors import NotFound
 from relay.model import Event, EventType, Scope, SubscriptionStatus
 from relay.view import ping_event
-from relay.web.api.subscriptions import find_subscription, subscription_view
-from relay.web.intake import checked_secret, identity_of
+from relay.web.api.subscriptions import change_subscription, find_subscription, subscription_view
+from relay.web.intake import checked_secret
 from relay.web.operation import Answer, Call, NoBody, NoQuery, Operation, answer_json
+from relay.web.parts import Web
 from relay.web.samples import sample_event
 from relay.web.shapes import Delivery, Secret, Subscription, delivery_view
 from relay.web.signature import rotated_key_pair
@@ -53,16 +55,20 @@ async def show_secret(call: Call[NoQuery, NoBody]) -> Response:
 
 async def rotate_secret(call: Call[NoQuery, Rotation]) -> Response:
     """A secret that is in force already stays as it is, so that asking twice does not end the overlap."""
-    web, subscription = call.web, await find_subscription(call)
+    before = await find_subscription(call)
     secret = checked_secret(call.body.secret)
-    if secret != web.vault.open(subscription.sealed_secret):
-        subscription = msgspec.structs.replace(
-            subscription, sealed_secret=web.vault.seal(secret), previous_sealed_secret=subscription.sealed_secret,
-            previous_secret_until=web.clock() + _OVERLAP, **rotated_key_pair(subscription, web))
-        if not await web.store.change_subscription(subscription, identity=identity_of(subscription)):
-            raise NotFound("There is no such subscription.")
-        _log.info("the secret of %s was rotated by %s", subscription.id, call.caller.key_id)
-    return answer_json(subscription_view(subscription, web, secret=secret))
+    changed = await change_subscription(call, lambda latest: _rotated(latest, secret, call.web))
+    if changed.sealed_secret != before.sealed_secret:
+        _log.info("the secret of %s was rotated by %s", changed.id, call.caller.key_id)
+    return answer_json(subscription_view(changed, call.web, secret=secret))
+
+
+def _rotated(subscription: model.Subscription, secret: str, web: Web) -> model.Subscription:
+    if secret == web.vault.open(subscription.sealed_secret):
+        return subscription
+    return msgspec.structs.replace(
+        subscription, sealed_secret=web.vault.seal(secret), previous_sealed_secret=subscription.sealed_secret,
+        previous_secret_until=web.clock() + _OVERLAP, **rotated_key_pair(subscription, web))
 
 
 async def pause_subscription(call: Call[NoQuery, NoBody]) -> Response:

@@ -4,6 +4,7 @@ Creating is idempotent, since platforms ask for the same hook again whenever a w
 subscription that there is, awake again, and its secret.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 from msgspec import Meta
@@ -62,6 +63,14 @@ async def find_subscription(call: Call[NoQuery, Any]) -> model.Subscription:
     return found
 
 
+async def change_subscription(call: Call[NoQuery, Any], change: Callable[[model.Subscription], model.Subscription]) -> model.Subscription:
+    """Change the one that the path names, as it stands at that moment. Raises NotFound, Conflict, and what `change` raises."""
+    changed = await call.web.store.change_subscription(call.account_id, call.id_of("subscription_id"), change, identity=identity_of)
+    if changed is None:
+        raise NotFound("There is no such subscription.")
+    return changed
+
+
 async def create_subscription(call: Call[NoQuery, Wish]) -> Response:
     web = call.web
     wished = new_subscription(call.body, web, call.account_id)
@@ -69,7 +78,7 @@ async def create_subscription(call: Call[NoQuery, Wish]) -> Response:
     await greet(web, wished)
     kept, is_new = await web.store.add_subscription(wished, identity=identity_of(wished), now=web.clock())
     view = subscription_view(kept, web, secret=web.vault.open(kept.sealed_secret))
-    return answer_json(view, 201 if is_new else 200, {"location": f"{_PATH}/{kept.id}"})
+    return answer_json(view, 201 if is_new else 200, {"location": web.seen_from_outside(f"{_PATH}/{kept.id}")})
 
 
 async def list_subscriptions(call: Call[SubscriptionsQuery, NoBody]) -> Response:
@@ -88,15 +97,15 @@ async def show_subscription(call: Call[NoQuery, NoBody]) -> Response:
 async def alter_subscription(call: Call[NoQuery, Alteration]) -> Response:
     """The handshake may take a while: what was altered meanwhile is not to be undone."""
     before = await find_subscription(call)
-    wanted = altered(before, call.body, call.web)
-    check_may_reach(call.caller, wanted, before)
-    await greet(call.web, wanted, before)
-    latest = await find_subscription(call)
-    changed = altered(latest, call.body, call.web)
-    check_may_reach(call.caller, changed, latest)
-    if not await call.web.store.change_subscription(changed, identity=identity_of(changed)):
-        raise NotFound("There is no such subscription.")
+    await greet(call.web, _altered(call, before), before)
+    changed = await change_subscription(call, lambda latest: _altered(call, latest))
     return answer_json(subscription_view(changed, call.web))
+
+
+def _altered(call: Call[NoQuery, Alteration], subscription: model.Subscription) -> model.Subscription:
+    wanted = altered(subscription, call.body, call.web)
+    check_may_reach(call.caller, wanted, subscription)
+    return wanted
 
 
 async def remove_subscription(call: Call[NoQuery, NoBody]) -> Response:

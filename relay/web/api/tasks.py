@@ -50,7 +50,7 @@ async def submit_task(call: Call[WaitQuery, TaskRequest]) -> Response:
     answer = show(call, task)
     if submitted.callback_signing_secret:
         answer["callback_signing_secret"] = submitted.callback_signing_secret
-    headers = {"location": f"/api/v1/tasks/{task.id}", **patience.headers}
+    headers = {"location": call.web.seen_from_outside(f"/api/v1/tasks/{task.id}"), **patience.headers}
     return answer_json(answer, 200 if is_over or not submitted.created else 202, headers)
 
 

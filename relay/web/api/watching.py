@@ -27,7 +27,7 @@ async def watch_task(call: Call[NoQuery, WatchRequest]) -> Response:
     }
     if submitted.callback_signing_secret:
         answer["callback_signing_secret"] = submitted.callback_signing_secret
-    return answer_json(answer, 201, {"location": f"/api/v1/tasks/{submitted.task.id}"})
+    return answer_json(answer, 201, {"location": call.web.seen_from_outside(f"/api/v1/tasks/{submitted.task.id}")})
 
 
 OPERATIONS = (

@@ -22,11 +22,11 @@ def describe(operations: Sequence[Operation]) -> Operation:
     """The operation that shows the document about `operations` and itself."""
 
     @cache
-    def document() -> bytes:
-        return to_json(make_document((*operations, operation)))
+    def document(server: str) -> bytes:
+        return to_json(make_document((*operations, operation), server))
 
-    async def show_document(_call: Call[NoQuery, NoBody]) -> Response:
-        return Response(document(), headers={"cache-control": "no-cache"}, media_type=MEDIA_TYPE)
+    async def show_document(call: Call[NoQuery, NoBody]) -> Response:
+        return Response(document(call.web.seen_from_outside("") or "/"), headers={"cache-control": "no-cache"}, media_type=MEDIA_TYPE)
 
     operation = Operation(
         method="GET", path="/openapi.json", id="showDocument", tag="Operations", summary="This document", handle=show_document,

@@ -34,13 +34,13 @@ _SECURITY: Final = {
 }
 
 
-def make_document(operations: Sequence[Operation]) -> dict[str, Any]:
-    """The OpenAPI document about these operations, as plain data."""
+def make_document(operations: Sequence[Operation], server: str) -> dict[str, Any]:
+    """The OpenAPI document about these operations, as plain data. `server`: the path before all paths."""
     used = {operation.tag for operation in operations}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Relay", "version": __version__, "description": _ABOUT, "license": {"name": "MIT", "identifier": "MIT"}},
-        "servers": [{"url": "/"}],
+        "servers": [{"url": server}],
         "tags": [{"name": name, "description": meaning} for name, meaning in _TAGS.items() if name in used],
         "paths": _paths(operations),
         "webhooks": make_webhooks(),
