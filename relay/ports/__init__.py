@@ -38,6 +38,7 @@ from relay.ports.store import (
     Settlement,
     Store,
     SubscriptionFilter,
+    Taker,
     TaskFilter,
     Timeline,
 )
@@ -48,5 +49,5 @@ __all__ = [
     "DeliveryFilter", "EventFilter", "Fetcher", "Figures", "Formats", "Gate", "Idempotency", "InputImage", "Job", "JobClaim",
     "Limits", "Message", "Meter", "ModelInfo", "NullMeter", "Outgoing", "Page", "Parameter", "Prepare", "Provider",
     "ProviderConfig", "ProviderInfo", "Rate", "Received", "Replays", "Retention", "Sealed", "Secrets", "Settlement", "Store", "Submitted",
-    "SubscriptionFilter", "TaskFilter", "TaskRequest", "Tasks", "Timeline", "WatchRequest",
+    "SubscriptionFilter", "Taker", "TaskFilter", "TaskRequest", "Tasks", "Timeline", "WatchRequest",
 ]

@@ -15,7 +15,7 @@ from relay.errors import StoreError
 from relay.ids import new_id
 from relay.model import Attempt, Delivery, DeliveryStatus, EventType, Subscription
 from relay.net.fetch import GuardedSession
-from relay.ports import DeliveryFilter, Job, JobClaim, Settlement, Store
+from relay.ports import DeliveryFilter, Job, JobClaim, Settlement, Store, Taker
 from relay.view import task_event
 from tests.delivery.made import ACCOUNT, link, make_ping, make_sender, make_subscription, make_task, now
 
@@ -103,6 +103,12 @@ class Shim:
         claim = await self._store.claim_deliveries(limit=limit, now=now, rooms=rooms)
         self.claimed += len(claim.jobs)
         return claim
+
+    def hand_to(self, taker: Taker | None) -> None:
+        self._store.hand_to(taker)
+
+    def is_current(self, job: Job) -> bool:
+        return self._store.is_current(job)
 
     async def confirm_job(self, job: Job) -> Job | None:
         return await self._store.confirm_job(job)

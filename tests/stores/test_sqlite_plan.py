@@ -145,17 +145,17 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[Statement]:
     seen: list[Statement] = []
     fetch_in, fetch, run = Transaction.fetch, Readers.fetch, Transaction.run
 
-    async def in_transaction(self: Transaction, sql: str, parameters: Parameters) -> list[Row]:
+    def in_transaction(self: Transaction, sql: str, parameters: Parameters) -> list[Row]:
         seen.append((sql, parameters))
-        return await fetch_in(self, sql, parameters)
+        return fetch_in(self, sql, parameters)
 
     async def by_reader(self: Readers, sql: str, parameters: Parameters) -> list[Row]:
         seen.append((sql, parameters))
         return await fetch(self, sql, parameters)
 
-    async def alone(self: Transaction, sql: str, parameters: Parameters) -> None:
+    def alone(self: Transaction, sql: str, parameters: Parameters) -> None:
         seen.append((sql, parameters))
-        await run(self, sql, parameters)
+        run(self, sql, parameters)
 
     monkeypatch.setattr(Transaction, "fetch", in_transaction)
     monkeypatch.setattr(Transaction, "run", alone)

@@ -10,7 +10,7 @@ wait at every one of them for its turn to run Python again, which under load cos
 
 One caller's fault never fails another's change. A function gives a RequestError as the outcome of the item that deserves it,
 having written nothing for it. Any other failure rolls the transaction back, and each item is tried in a transaction of its
-own; unless the file itself is at fault (full, locked, broken), when all of them fail at once.
+own; unless the file itself is at fault (full, locked, broken), when all that wait fail at once.
 
 A caller who is cancelled while it waits is dropped if its turn has not come. Otherwise its change stands; what it took for
 itself and can no longer hold (a claim) is given back by its `undo`.
@@ -97,6 +97,8 @@ class Writer:
 
     async def close(self) -> None:
         """Commit what waits, then close the connection."""
+        if self._is_closing:
+            return
         self._is_closing = True
         self._wake.set()
         await asyncio.wait([self._task])
@@ -142,7 +144,10 @@ class Writer:
         transaction.finish(self._bell)
 
     async def _after_failure(self, batch: list[_Waiting], exc: Exception) -> None:
-        if len(batch) == 1 or _is_fault_of_file(exc):
+        if is_fault_of_file := _is_fault_of_file(exc):
+            batch = [*batch, *self._queue]
+            self._queue.clear()
+        if is_fault_of_file or len(batch) == 1:
             for waiting in batch:
                 _fail(waiting, exc)
             return
@@ -155,17 +160,22 @@ class Writer:
 
     async def _commit(self, transaction: Transaction, batch: list[_Waiting]) -> list[Any]:
         try:
+            if batch[0].is_long:
+                return await self._in_thread(functools.partial(self._commit_long, transaction, batch))
             if not self._begins_at_once():
                 await self._in_thread(self._begin)
-            if batch[0].is_long:
-                outcomes = await self._in_thread(functools.partial(_handle, transaction, batch))
-            else:
-                outcomes = _handle(transaction, batch)
+            outcomes = _handle(transaction, batch)
             await self._in_thread(functools.partial(self._connection.execute, "COMMIT"))
         except BaseException:
             self._forget()
             await asyncio.shield(self._in_thread(self._roll_back))
             raise
+        return outcomes
+
+    def _commit_long(self, transaction: Transaction, batch: list[_Waiting]) -> list[Any]:
+        self._begin()
+        outcomes = _handle(transaction, batch)
+        self._connection.execute("COMMIT")
         return outcomes
 
     def _in_thread(self, call: Callable[[], Result]) -> asyncio.Future[Result]:
