@@ -1,2 +1,2 @@
-"""Measurements, made by hand: `python -m tests.bench NAME`. They tell figures and judge nothing: a machine that is busy with other
-things gives other figures."""
+"""Measurements, made by hand: `python -m tests.bench [SCENARIO…] [--short]`. They tell figures beside goals and fail nothing: a machine
+that is busy with other things gives other figures."""

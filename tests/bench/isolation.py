@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import json
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -17,30 +16,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct
-
+from tests.bench.figure import Figure, most
+from tests.bench.scale import Scale
 from tests.e2e.harness import ADMIN_KEY, Api, Process, free_port
 
 SUBSCRIPTIONS: Final = 20
-ROUNDS: Final = 2
-EVENTS: Final = 60
 EVENTS_PER_SECOND: Final = 6.0
 _WARM_UP: Final = 10
 _TIMEOUT: Final = "5s"
 _ANSWER: Final = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
-
-
-class Times(Struct, frozen=True):
-    """Seconds from event to delivery."""
-
-    seconds: Sequence[float]
-
-    def at(self, percent: int) -> float:
-        return statistics.quantiles(self.seconds, n=100, method="inclusive")[percent - 1]
-
-    def __str__(self) -> str:
-        figures = " ".join(f"p{percent} {self.at(percent) * 1000:6.1f} ms" for percent in (50, 95, 99))
-        return f"{len(self.seconds)} deliveries: {figures}"
 
 
 class Receivers:
@@ -85,19 +69,25 @@ class Receivers:
             self._arrived.notify_all()
 
 
-async def run() -> None:
-    """Prints both runs and the ratio of their 99th percentiles."""
-    alone: list[float] = []
-    beside: list[float] = []
-    for _ in range(ROUNDS):
-        alone += await _measure(hanging=0)
-        beside += await _measure(hanging=SUBSCRIPTIONS)
-    _tell(f"{SUBSCRIPTIONS} alone:               {Times(alone)}")
-    _tell(f"{SUBSCRIPTIONS} beside {SUBSCRIPTIONS} that hang: {Times(beside)}")
-    _tell(f"ratio of the p99: {Times(beside).at(99) / Times(alone).at(99):.2f}")
+async def measure(scale: Scale) -> list[Figure]:
+    """Both kinds of run, and the ratio of their 99th percentiles."""
+    alone, beside = [], []
+    for _ in range(scale.isolation_rounds):
+        alone.append(_p99(await _measure(scale.isolation_events, hanging=0)))
+        beside.append(_p99(await _measure(scale.isolation_events, hanging=SUBSCRIPTIONS)))
+    ratios = [slow / quick for slow, quick in zip(beside, alone, strict=True)]
+    return [
+        Figure(scenario="isolation", name=f"p99, {SUBSCRIPTIONS} subscriptions alone", unit="ms", runs=alone),
+        Figure(scenario="isolation", name=f"p99, beside {SUBSCRIPTIONS} that hang", unit="ms", runs=beside),
+        Figure(scenario="isolation", name="ratio of the two", unit="", runs=ratios, goal=most(1.5)),
+    ]
 
 
-async def _measure(*, hanging: int) -> list[float]:
+def _p99(seconds: Sequence[float]) -> float:
+    return statistics.quantiles(seconds, n=100, method="inclusive")[98] * 1000
+
+
+async def _measure(events: int, *, hanging: int) -> list[float]:
     with tempfile.TemporaryDirectory() as folder:
         env = {"RELAY_DATA_DIR": folder, "RELAY_ADMIN_KEY": ADMIN_KEY, "RELAY_ALLOW_CIDRS": "127.0.0.0/8",
                "RELAY_DELIVERY_TIMEOUT": _TIMEOUT, "RELAY_SHUTDOWN_GRACE": "1s", "RELAY_LOG_LEVEL": "warning",
@@ -105,22 +95,22 @@ async def _measure(*, hanging: int) -> list[float]:
         relay = await Process("serve", port=port, env=env, log=Path(folder) / "log").start()
         try:
             async with Receivers().open() as receivers, Api(relay.url) as api:
-                return await _drive(api, receivers, hanging)
+                return await _drive(api, receivers, events, hanging)
         finally:
             await relay.stop()
 
 
-async def _drive(api: Api, receivers: Receivers, hanging: int) -> list[float]:
+async def _drive(api: Api, receivers: Receivers, events: int, hanging: int) -> list[float]:
     for number in range(SUBSCRIPTIONS):
         await api.subscribe(f"{receivers.url}/ok/{number}")
     for number in range(hanging):
         await api.subscribe(f"{receivers.url}/hang/{number}")
     begun = asyncio.get_running_loop().time()
     async with asyncio.TaskGroup() as group:
-        for number in range(_WARM_UP + EVENTS):
+        for number in range(_WARM_UP + events):
             await asyncio.sleep(max(0.0, begun + number / EVENTS_PER_SECOND - asyncio.get_running_loop().time()))
             group.create_task(_trigger(api), name="event")
-    await receivers.holds(SUBSCRIPTIONS * (_WARM_UP + EVENTS))
+    await receivers.holds(SUBSCRIPTIONS * (_WARM_UP + events))
     if hanging and not receivers.hanging:
         raise AssertionError("nothing came to those that hang")
     return receivers.delays[SUBSCRIPTIONS * _WARM_UP:]
@@ -129,8 +119,3 @@ async def _drive(api: Api, receivers: Receivers, hanging: int) -> list[float]:
 async def _trigger(api: Api) -> None:
     answer = await api.post("/api/v1/events", json={"type": "task.succeeded"})
     assert answer.status_code == 202, answer.text
-
-
-def _tell(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
