@@ -2,11 +2,11 @@
 
 import errno
 import os
-import socket
 import ssl
 from typing import Final
 
-import aiohttp
+from relay.net.exchange import Broken, NotHttp
+from relay.net.lookup import NameNotFound
 
 _CONNECT: Final = {
     errno.ECONNREFUSED: "connection refused",
@@ -22,25 +22,21 @@ _CONNECT: Final = {
 def explain(exc: Exception) -> str:
     """One line about a failed exchange."""
     match exc:
-        case aiohttp.ClientConnectorDNSError():
-            return _name_problem(exc)
-        case aiohttp.ClientConnectorCertificateError():
-            return f"TLS certificate refused: {_reason(exc.certificate_error)}"
-        case aiohttp.ClientSSLError():
-            return f"TLS failed: {_reason(exc.os_error)}"
-        case aiohttp.ServerDisconnectedError() | aiohttp.ClientPayloadError():
+        case NameNotFound(is_silent=True):
+            return f"the name {exc.host} could not be looked up: no answer from the name server"
+        case NameNotFound():
+            return f"the name {exc.host} was not found"
+        case ssl.SSLCertVerificationError():
+            return f"TLS certificate refused: {exc.verify_message}"
+        case ssl.SSLError():
+            return f"TLS failed: {exc.reason.lower().replace('_', ' ') if exc.reason else _first_line(str(exc))}"
+        case Broken():
             return "the connection was closed"
-        case aiohttp.ClientResponseError():
-            return f"the answer is not valid HTTP: {_first_line(exc.message)}"
+        case NotHttp():
+            return f"the answer is not valid HTTP: {_first_line(str(exc))}"
         case OSError():
             return _system_problem(exc)
     return f"the request could not be made: {_first_line(str(exc))}"
-
-
-def _name_problem(exc: aiohttp.ClientConnectorDNSError) -> str:
-    if exc.os_error.errno == socket.EAI_AGAIN:
-        return f"the name {exc.host} could not be looked up: no answer from the name server"
-    return f"the name {exc.host} was not found"
 
 
 def _system_problem(exc: OSError) -> str:
@@ -48,14 +44,6 @@ def _system_problem(exc: OSError) -> str:
     if number in _CONNECT:
         return _CONNECT[number]
     return f"connection failed: {os.strerror(number)}" if number > 0 else "connection failed"
-
-
-def _reason(exc: Exception | None) -> str:
-    if isinstance(exc, ssl.SSLCertVerificationError):
-        return exc.verify_message
-    if isinstance(exc, ssl.SSLError) and exc.reason:
-        return exc.reason.lower().replace("_", " ")
-    return _first_line(str(exc))
 
 
 def _first_line(text: str) -> str:

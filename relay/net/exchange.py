@@ -1,0 +1,139 @@
+"""One connection, over which one exchange of HTTP/1.1 goes at a time: bytes out, an answer in, and no more of it than was asked for.
+
+Deliveries are what Relay does most, and a general client takes three times as long over each as this does: it builds objects that
+nobody here reads. The parser is httptools, which is Node's own.
+
+What a stranger answers is bounded: 32 KiB of head, and as much of the body as was asked for. Interim answers (1xx) are passed over. A
+connection is used again only if the answer ended where it said it would, and nothing came behind it.
+"""
+
+import asyncio
+from typing import Final, cast
+
+import httptools
+from msgspec import Struct
+
+LARGEST_HEAD: Final = 32 * 1024
+
+
+class Broken(Exception):
+    """The connection ended before the answer did."""
+
+
+class NotHttp(Exception):
+    """What came is no answer; the message says why."""
+
+
+class Answer(Struct):
+    """As much of an answer as has come. Header names are lower case; of repeated headers the first."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytearray
+
+
+class Connection(asyncio.Protocol):
+    """`exchange` may be called again once it has returned, if `is_reusable`."""
+
+    def __init__(self) -> None:
+        self.is_open = False
+        self.is_reusable = False
+        self.answer: Answer | None = None  # of the exchange under way, from the end of its head on
+        self._transport: asyncio.Transport | None = None
+        self._parser: httptools.HttpResponseParser | None = None
+        self._waiter: asyncio.Future[Answer] | None = None
+        self._limit = 0
+        self._head: list[tuple[bytes, bytes]] = []
+        self._head_bytes = 0
+        self._ends_with_connection = False
+
+    async def exchange(self, request: bytes, limit: int) -> Answer:
+        """Send `request` and read its answer, of its body at most `limit` bytes. Raises Broken, NotHttp; what has come by then, or when
+        it is cancelled, stands in `answer`."""
+        if self._transport is None or not self.is_open:
+            raise Broken
+        self.is_reusable = False
+        self.answer = None
+        self._limit = limit
+        self._head, self._head_bytes = [], 0
+        self._ends_with_connection = False
+        self._parser = httptools.HttpResponseParser(self)
+        self._waiter = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        try:
+            return await self._waiter
+        finally:
+            self._parser = self._waiter = None
+
+    def close(self) -> None:
+        """At once: what was not sent yet is thrown away."""
+        self.is_open = self.is_reusable = False
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # a stream is what was asked for; uvloop's is no asyncio.Transport
+        self.is_open = True
+
+    def data_received(self, data: bytes) -> None:
+        if self._parser is None:
+            self.close()  # nothing was asked
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._finish()
+        except httptools.HttpParserError as exc:
+            self.is_reusable = False
+            self._fail(exc.__context__ if isinstance(exc.__context__, NotHttp) else NotHttp(str(exc)))
+        if self.answer is not None and len(self.answer.body) >= self._limit:
+            self._finish()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.is_open = self.is_reusable = False
+        if self._ends_with_connection and exc is None:
+            self._finish()
+        self._fail(exc if isinstance(exc, OSError) else Broken())
+
+    def on_message_begin(self) -> None:
+        if self.answer is not None:
+            self.is_reusable = False  # more has come than was asked for
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head.append((name, value))
+        self._head_bytes += len(name) + len(value) + 4
+        if self._head_bytes > LARGEST_HEAD:
+            raise NotHttp(f"its head has more than {LARGEST_HEAD // 1024} KiB")
+
+    def on_headers_complete(self) -> None:
+        assert self._parser is not None  # noqa: S101 -- it is what calls this
+        status = self._parser.get_status_code()
+        if self.answer is not None or (status < 200 and status != 101):
+            self._head.clear()
+            return
+        headers = {name.lower().decode("utf-8", "surrogateescape"): value.decode("utf-8", "surrogateescape")
+                   for name, value in reversed(self._head)}
+        self._ends_with_connection = not ("content-length" in headers or "transfer-encoding" in headers)
+        self.answer = Answer(status, headers, bytearray())
+
+    def on_body(self, data: bytes) -> None:
+        if self.answer is not None:
+            self.answer.body += data
+
+    def on_message_complete(self) -> None:
+        if self.answer is None or self._waiter is None or self._waiter.done():
+            return
+        assert self._parser is not None  # noqa: S101 -- it is what calls this
+        self.is_reusable = self.is_open and self._parser.should_keep_alive() and self._is_sent()
+        self._finish()
+
+    def _is_sent(self) -> bool:
+        return self._transport is not None and self._transport.get_write_buffer_size() == 0
+
+    def _finish(self) -> None:
+        if self.answer is not None and self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(self.answer)
+
+    def _fail(self, exc: BaseException) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(exc)
