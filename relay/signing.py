@@ -12,6 +12,7 @@ from RELAY_SECRET_KEYS. The newest key signs, all of them verify, so a key can b
 
 import base64
 import binascii
+import functools
 import hashlib
 import hmac
 import secrets
@@ -34,11 +35,23 @@ def derive_key(key: str, purpose: str) -> bytes:
     return hmac.digest(key.encode(), b"relay:" + purpose.encode(), hashlib.sha256)
 
 
+@functools.lru_cache(maxsize=1024)
+def _keyed(key: bytes) -> "hmac.HMAC":
+    return hmac.new(key, digestmod=hashlib.sha256)
+
+
+def hmac_sha256(key: bytes, message: bytes) -> bytes:
+    """32 bytes. hmac.digest lets go of the interpreter's lock for each short message, and waits to have it back."""
+    mac = _keyed(key).copy()
+    mac.update(message)
+    return mac.digest()
+
+
 class _Sha256(SigningAlgorithm):
-    """HMAC-SHA256 in one call, three times as fast as by an object of hmac."""
+    """As itsdangerous has it, without making a key ready anew for every signature."""
 
     def get_signature(self, key: bytes, value: bytes) -> bytes:
-        return hmac.digest(key, value, "sha256")
+        return hmac_sha256(key, value)
 
 
 class Seal:
@@ -66,7 +79,7 @@ class Seal:
 
     def secrets_for(self, value: str) -> list[str]:
         """A secret for this value under each key, newest first: known to us and to whom we tell it, and nowhere stored."""
-        return [base64.urlsafe_b64encode(hmac.digest(key, b"secret:" + value.encode(), hashlib.sha256)).decode().rstrip("=")
+        return [base64.urlsafe_b64encode(hmac_sha256(key, b"secret:" + value.encode())).decode().rstrip("=")
                 for key in self._keys]
 
 
@@ -109,6 +122,6 @@ def webhook_signature(keys: Sequence[bytes], message_id: str, timestamp: int, bo
     """The `webhook-signature` header: one `v1,…` token for each of `keys`, then one `v1a,…` token for each of `private_keys`.
     `timestamp` is that of the attempt, in unix seconds; `body` the very bytes that are sent."""
     content = b"%s.%d.%s" % (message_id.encode(), timestamp, body)
-    tokens = [("v1", hmac.digest(key, content, hashlib.sha256)) for key in keys]
+    tokens = [("v1", hmac_sha256(key, content)) for key in keys]
     tokens += [("v1a", Ed25519PrivateKey.from_private_bytes(key).sign(content)) for key in private_keys]
     return " ".join(f"{version},{base64.b64encode(signature).decode()}" for version, signature in tokens)

@@ -142,10 +142,13 @@ def _standing(row: Row) -> _Standing:
 
 
 def _update_tasks(transaction: Transaction, batch: _Batch) -> None:
-    transaction.run_each(
-        """UPDATE tasks SET status = :status, progress = :progress, images = :images, error = :error,
-        provider_task_id = :provider_task_id, via = :via, cost = :cost, submitted_at = :submitted_at,
-        completed_at = :completed_at, accepted = :accepted, due_at = :due_at, leased = :leased WHERE id = :id""",
+    transaction.run_rows(
+        """WITH new (id, status, progress, images, error, provider_task_id, via, cost, submitted_at, completed_at, accepted, due_at, leased)
+        AS (VALUES :rows)
+        UPDATE tasks SET status = new.status, progress = new.progress, images = new.images, error = new.error,
+        provider_task_id = new.provider_task_id, via = new.via, cost = new.cost, submitted_at = new.submitted_at,
+        completed_at = new.completed_at, accepted = new.accepted, due_at = new.due_at, leased = new.leased
+        FROM new WHERE tasks.id = new.id""",
         [_standing_row(standing) for standing in batch.standing.values()])
 
 
@@ -162,12 +165,11 @@ def _standing_row(standing: _Standing) -> Parameters:
 
 
 def _insert_callbacks(transaction: Transaction, callbacks: Sequence[Callback]) -> None:
-    transaction.run_each(
+    transaction.run_rows(
         """INSERT INTO callbacks (id, task_id, account_id, provider, verdict, headers, body, received_at)
-        VALUES (:id, :task_id, :account_id, :provider, :verdict, :headers, :body, :received_at)""",
-        [callback_row(callback) for callback in callbacks])
+        VALUES :rows""", [callback_row(callback) for callback in callbacks])
 
 
 def insert_notes(transaction: Transaction, notes: Sequence[Note]) -> None:
-    transaction.run_each(
-        "INSERT INTO notes (task_id, at, kind, detail) VALUES (:task_id, :at, :kind, :detail)", [note_row(note) for note in notes])
+    transaction.run_rows(
+        "INSERT INTO notes (task_id, at, kind, detail) VALUES :rows", [note_row(note) for note in notes])

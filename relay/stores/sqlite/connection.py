@@ -21,7 +21,7 @@ Row = dict[str, Any]
 
 BUSY_MS = 5000  # how long to wait for a stranger (a backup, a shell) who holds the file
 _READERS = 3
-_STATEMENTS = 256  # more than the writer has, so that each is prepared once
+_STATEMENTS = 1024  # more than the writer has, so that each is prepared once
 
 
 @contextmanager

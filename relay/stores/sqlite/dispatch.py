@@ -105,7 +105,7 @@ def _settle(deliveries: dict[str, Row], health: dict[str, _Health], settlement: 
         subscription.disabled_reason = settlement.disable.value
     is_over = status in (DeliveryStatus.DELIVERED, DeliveryStatus.EXHAUSTED)
     return {
-        "id": settlement.attempt.delivery_id, "status": status.value, "is_over": is_over, "now": micros(now),
+        "id": settlement.attempt.delivery_id, "status": status.value, "completed_at": micros(now) if is_over else None,
         "next_attempt_at": micros_or_none(settlement.next_at or now) if status is DeliveryStatus.PENDING else None,
     }
 
@@ -134,16 +134,16 @@ def _status(stood: DeliveryStatus, settlement: Settlement, subscription: _Health
 
 
 def _insert_attempts(transaction: Transaction, settlements: Sequence[Settlement]) -> None:
-    transaction.run_each(
+    transaction.run_rows(
         """INSERT INTO attempts (id, delivery_id, number, started_at, duration_ms, status_code, error, response_body)
-        VALUES (:id, :delivery_id, :number, :started_at, :duration_ms, :status_code, :error, :response_body)""",
-        [attempt_row(settlement.attempt) for settlement in settlements])
+        VALUES :rows""", [attempt_row(settlement.attempt) for settlement in settlements])
 
 
 def _update_settled(transaction: Transaction, rows: Sequence[Parameters]) -> None:
-    transaction.run_each(
-        """UPDATE deliveries SET status = :status, next_attempt_at = :next_attempt_at, attempts = attempts + 1, manual = 0, leased = 0,
-        completed_at = CASE WHEN :is_over THEN :now ELSE completed_at END WHERE id = :id""", rows)
+    transaction.run_rows(
+        """WITH new (id, status, next_attempt_at, completed_at) AS (VALUES :rows)
+        UPDATE deliveries SET status = new.status, next_attempt_at = new.next_attempt_at, attempts = attempts + 1, manual = 0, leased = 0,
+        completed_at = coalesce(new.completed_at, deliveries.completed_at) FROM new WHERE deliveries.id = new.id""", rows)
 
 
 def _update_health(transaction: Transaction, health: dict[str, _Health]) -> None:

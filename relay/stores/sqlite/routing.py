@@ -92,20 +92,17 @@ def own_subscriptions(transaction: Transaction, task_ids: Iterable[str]) -> OwnS
 
 
 def insert_events(transaction: Transaction, events: Sequence[Event]) -> None:
-    transaction.run_each(
+    transaction.run_rows(
         """INSERT INTO events (id, account_id, type, created_at, body, task_id, provider, metadata, subscription_id, about_id)
-        VALUES (:id, :account_id, :type, :created_at, :body, :task_id, :provider, :metadata, :subscription_id, :about_id)""",
-        [event_row(event) for event in events])
+        VALUES :rows""", [event_row(event) for event in events])
     transaction.ring(*(f"events:{event.account_id}" for event in events))
 
 
 def insert_deliveries(transaction: Transaction, deliveries: Sequence[Delivery], *, held: Collection[str] = ()) -> None:
     """`held`: the ids of those that somebody holds already, past the claim."""
-    transaction.run_each(
+    transaction.run_rows(
         """INSERT INTO deliveries (id, account_id, event_id, event_type, subscription_id, task_id, status, attempts, manual,
         next_attempt_at, created_at, completed_at, replay_id, leased)
-        VALUES (:id, :account_id, :event_id, :event_type, :subscription_id, :task_id, :status, :attempts, :manual,
-        :next_attempt_at, :created_at, :completed_at, :replay_id, :leased)""",
-        [{**delivery_row(delivery), "leased": delivery.id in held} for delivery in deliveries])
+        VALUES :rows""", [{**delivery_row(delivery), "leased": delivery.id in held} for delivery in deliveries])
     if any(delivery.status is DeliveryStatus.PENDING and delivery.id not in held for delivery in deliveries):
         transaction.ring("deliveries")

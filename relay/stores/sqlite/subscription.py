@@ -147,16 +147,12 @@ def find_subscription(transaction: Transaction, account_id: str, subscription_id
 def insert_subscriptions(transaction: Transaction, given: Sequence[tuple[Subscription, str | None]]) -> None:
     """Each with its identity; a task's own has none."""
     rows: list[dict[str, Any]] = [{**subscription_row(one), "identity": identity} for one, identity in given]
-    transaction.run_each(
+    transaction.run_rows(
         """INSERT INTO subscriptions (id, account_id, url, events, providers, metadata, format, description, sealed_headers,
         rate_per_second, max_concurrent, ordered, retry_schedule, signatures, template, verify, allow_cidrs, sealed_secret,
         previous_sealed_secret, public_key, sealed_private_key, previous_sealed_private_key, previous_secret_until,
         sealed_callback_secret, task_id, status, disabled_reason, failing_since, slowness, created_at, deleted_at, identity)
-        VALUES (:id, :account_id, :url, :events, :providers, :metadata, :format, :description, :sealed_headers,
-        :rate_per_second, :max_concurrent, :ordered, :retry_schedule, :signatures, :template, :verify, :allow_cidrs, :sealed_secret,
-        :previous_sealed_secret, :public_key, :sealed_private_key, :previous_sealed_private_key,
-        :previous_secret_until, :sealed_callback_secret, :task_id, :status, :disabled_reason, :failing_since,
-        :slowness, :created_at, :deleted_at, :identity)""", rows)
+        VALUES :rows""", rows)
 
 
 def _same(transaction: Transaction, account_id: str, identity: str) -> Subscription | None:

@@ -179,12 +179,10 @@ def _outcome(new: _New, known: _Known, added: list[_New]) -> tuple[Task, bool] |
 
 
 def _insert_tasks(transaction: Transaction, added: Sequence[_New]) -> None:
-    transaction.run_each(
+    transaction.run_rows(
         """INSERT INTO tasks (id, account_id, provider, model, prompt, input, status, progress, images, error, provider_task_id,
         via, cost, metadata, created_at, submitted_at, completed_at, accepted, watched, sends, polls, deadline_at, due_at)
-        VALUES (:id, :account_id, :provider, :model, :prompt, :input, :status, :progress, :images, :error, :provider_task_id,
-        :via, :cost, :metadata, :created_at, :submitted_at, :completed_at, :accepted, :watched, :sends, :polls, :deadline_at,
-        :due_at)""", [{**task_row(new.task), "due_at": micros_or_none(_due_at(new))} for new in added])
+        VALUES :rows""", [{**task_row(new.task), "due_at": micros_or_none(_due_at(new))} for new in added])
 
 
 def _due_at(new: _New) -> datetime | None:
@@ -197,8 +195,8 @@ def _due_at(new: _New) -> datetime | None:
 
 
 def _insert_keys(transaction: Transaction, added: Sequence[_New]) -> None:
-    transaction.run_each(
-        "INSERT INTO idempotency (account_id, key, fingerprint, task_id) VALUES (:account_id, :key, :fingerprint, :task_id)",
+    transaction.run_rows(
+        "INSERT INTO idempotency (account_id, key, fingerprint, task_id) VALUES :rows",
         [{"account_id": new.task.account_id, "key": new.idempotency.key, "fingerprint": new.idempotency.fingerprint,
           "task_id": new.task.id} for new in added if new.idempotency])
 

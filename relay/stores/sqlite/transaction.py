@@ -1,10 +1,29 @@
 """What a write sees of the transaction that it is part of."""
 
+import functools
+import re
 import sqlite3
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from relay.bell import Bell
 from relay.stores.sqlite.connection import Parameters, Row
+
+_ROWS: Final = 32
+_COLUMNS: Final = re.compile(r"\(([^)]*)\)")
+
+
+@functools.lru_cache(maxsize=64)
+def _columns(sql: str) -> list[str]:
+    found = _COLUMNS.search(sql)
+    assert found is not None  # noqa: S101 -- the statements are our own
+    return [name.strip() for name in found[1].split(",")]
+
+
+@functools.lru_cache(maxsize=512)
+def _for_rows(sql: str, columns: int, rows: int) -> str:
+    row = f"({', '.join('?' * columns)})"
+    return sql.replace(":rows", ", ".join([row] * rows))
 
 
 class Transaction:
@@ -34,6 +53,14 @@ class Transaction:
         """One statement, once for each of `rows`."""
         if rows:
             self._connection.executemany(sql, rows)
+
+    def run_rows(self, sql: str, rows: Sequence[Parameters]) -> None:
+        """One statement for all of `rows`, or for every thirty-two of them. In `sql` their columns stand in the first parentheses, and
+        `:rows` where the values go. Of rows that are to update the same one, only one does."""
+        columns = _columns(sql)
+        for at in range(0, len(rows), _ROWS):
+            some = rows[at:at + _ROWS]
+            self._connection.execute(_for_rows(sql, len(columns), len(some)), [row[column] for row in some for column in columns])
 
     def ring(self, *topics: str) -> None:
         """To be rung once it is committed."""
