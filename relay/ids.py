@@ -7,7 +7,6 @@ Every event needs several. So the chance is drawn from the system for many ids a
 that no other thread can come between: no two ids share it.
 """
 
-import base64
 import os
 import time
 from collections import deque
@@ -15,9 +14,8 @@ from typing import Final
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS: Final = [a + b for a in _ALPHABET for b in _ALPHABET]
-_CROCKFORD: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", _ALPHABET.encode())
+_BY_BYTE: Final = (_ALPHABET * 8).encode()  # each character stands for as many bytes as any other
 _DRAWN_AT_ONCE: Final = 512
-_CHANCE_BYTES: Final = 10
 _CHANCE_CHARACTERS: Final = 16
 
 _chances: Final[deque[str]] = deque()
@@ -34,7 +32,7 @@ def _chance() -> str:
     try:
         return _chances.pop()
     except IndexError:
-        drawn = base64.b32encode(os.urandom(_CHANCE_BYTES * _DRAWN_AT_ONCE)).translate(_CROCKFORD).decode()
+        drawn = os.urandom(_CHANCE_CHARACTERS * _DRAWN_AT_ONCE).translate(_BY_BYTE).decode()
         first, *others = (drawn[at:at + _CHANCE_CHARACTERS] for at in range(0, len(drawn), _CHANCE_CHARACTERS))
         _chances.extend(others)
         return first

@@ -11,6 +11,7 @@ libraries may speak from `warning` on.
 import asyncio
 import contextlib
 import functools
+import itertools
 import json
 import logging
 import re
@@ -81,6 +82,9 @@ class QuickRecord(logging.LogRecord):
         self.exc_text = None
         self.created = time.time()
         self.msecs = self.created % 1 * 1000
+
+
+_QUICK_FIELDS: Final = len(vars(QuickRecord("", 0, "", 0, "", (), None)))
 
 
 class BatchHandler(logging.StreamHandler[TextIO]):
@@ -157,7 +161,9 @@ def _second(timestamp: int) -> str:
 
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:
-    return {name: value for name, value in vars(record).items() if name not in _OWN_FIELDS and not name.startswith("_")}
+    skipped = _QUICK_FIELDS if type(record) is QuickRecord else 0
+    added = itertools.islice(vars(record).items(), skipped, None)
+    return {name: value for name, value in added if name not in _OWN_FIELDS and not name.startswith("_")}
 
 
 def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:

@@ -32,6 +32,7 @@ class Metric(NamedTuple):
 
 METRICS: Final[dict[str, Metric]] = {
     "relay_callbacks_total": Metric("counter", "Callbacks received, by what became of them", ("provider", "verdict")),
+    "relay_callbacks_shed_total": Metric("counter", "Callbacks told to come again, because too many came at once"),
     "relay_callback_commit_seconds": Metric("histogram", "From a callback's arrival until it is committed", (), _FAST),
     "relay_event_delivery_seconds": Metric("histogram", "From the making of an event until its delivery succeeded", (), _LASTING),
     "relay_attempt_seconds": Metric("histogram", "Duration of a delivery attempt", ("outcome",), _REQUEST),

@@ -11,6 +11,7 @@ from relay.web.middleware import Journal
 from relay.web.operation import make_routes
 from relay.web.operations import OPERATIONS
 from relay.web.parts import Web
+from relay.web.valve import Valve
 
 __all__ = ["Web", "create_site"]
 
@@ -20,5 +21,6 @@ def create_site(web: Web, *, extra_routes: Sequence[BaseRoute] = ()) -> Starlett
     errors are ours to tell, so Starlette's own handlers of errors are left out."""
     site = Starlette(routes=[*make_routes(OPERATIONS, web), *extra_routes])
     site.router.redirect_slashes = False
-    site.middleware_stack = Journal(Problems(CallbackFront(site.router, web=web)), meter=web.meter, new_id=web.new_id)
+    inner = Problems(CallbackFront(site.router, web=web))
+    site.middleware_stack = Valve(Journal(inner, meter=web.meter, new_id=web.new_id), meter=web.meter)
     return site

@@ -43,6 +43,7 @@ Single = Callable[[Transaction], Result]
 """A change that is made by itself. It may raise RequestError, as long as it has written nothing."""
 
 _LARGEST_BATCH: Final = 128
+_MOST_WAITING: Final = 8192
 _FILE_FAULTS: Final = frozenset({
     sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_NOTADB,
@@ -77,6 +78,8 @@ class Writer:
         """The outcome of `item`, after the commit. Raises StoreError, and whatever RequestError `work` gives."""
         if self._is_closing or self._task.done():
             raise StoreError("the store is closed" if self._is_closing else "the store's writer has stopped")
+        if len(self._queue) >= _MOST_WAITING:
+            raise StoreError(f"{len(self._queue)} changes are waiting to be written already")
         waiting = _Waiting(work, item, asyncio.get_running_loop().create_future(), undo, is_long)
         self._queue.append(waiting)
         self._wake.set()
