@@ -1,6 +1,7 @@
 """`relay serve`."""
 
 import asyncio
+import gc
 import logging
 import os
 import socket
@@ -91,6 +92,7 @@ async def _serve(settings: Settings, listener: socket.socket, url: str, sandbox:
 
     with stopped_by_signals(stop):
         async with open_app(settings, sandbox=sandbox) as site:
+            gc.freeze()  # what is here now stays: the collector need not look at it again and again
             server = Server(site, grace=settings.shutdown_grace, on_start=lambda: say_address("Relay", url), on_stop=site.state.stop)
             stops.append(server.stop)
             await server.serve(sockets=[listener])
