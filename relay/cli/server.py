@@ -17,6 +17,7 @@ from typing import Any, Final
 import click
 import uvicorn
 
+from relay.cli.connection import Connection
 from relay.errors import RelayError
 
 _BACKLOG: Final = 2048
@@ -59,7 +60,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: Any, *, grace: float, on_start: Callable[[], None], on_stop: Callable[[], None]) -> None:  # noqa: ANN401 -- any ASGI application
         super().__init__(uvicorn.Config(
-            app, loop="none", http="httptools", ws="none", lifespan="off", log_config=None, access_log=False,
+            app, loop="none", http=Connection, ws="none", lifespan="off", log_config=None, access_log=False,
             server_header=False, proxy_headers=False, backlog=_BACKLOG, timeout_graceful_shutdown=math.ceil(grace),
         ))
         logging.getLogger("uvicorn.error").addFilter(_is_no_cut_off)

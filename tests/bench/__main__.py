@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from tests.bench import (
     backlog,
+    crash,
     growth,
     ingest,
     isolation,
@@ -36,7 +37,7 @@ SCENARIOS: Final[dict[str, Callable[[Scale], Coroutine[Any, Any, list[Figure]]]]
     "backlog": backlog.measure, "start": start.measure, "memory": memory.measure, "statements": statements.measure,
 }
 FORMS: Final = {"full": FULL, "short": SHORT, "tiny": TINY}
-_BY_HAND: Final[dict[str, Callable[[], Coroutine[Any, Any, None]]]] = {"soak": soak.run}
+_BY_HAND: Final[dict[str, Callable[[], Coroutine[Any, Any, None]]]] = {"soak": soak.run, "crash": crash.run}
 
 
 def main(arguments: Sequence[str]) -> int:

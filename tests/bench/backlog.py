@@ -5,6 +5,7 @@ import contextlib
 import statistics
 import tempfile
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
@@ -18,14 +19,21 @@ _LOOK_EVERY: Final = 0.2
 
 
 async def measure(scale: Scale) -> list[Figure]:
+    async with open_backlog(scale.backlog) as stage:
+        return await _drain(stage, scale.backlog)
+
+
+@contextlib.asynccontextmanager
+async def open_backlog(count: int) -> AsyncIterator[Stage]:
+    """A relay that is stopped, with so many deliveries that are due."""
     with tempfile.TemporaryDirectory(prefix="relay-bench-") as name:
         folder = Path(name)
         filled = await fill(folder, 1)
         async with open_stage(filled.database, subscriptions=1) as stage:
             await stage.warm_up(write_callbacks(folder / "first", filled.task_ids), 1, 1)
             await stage.stop()
-            await asyncio.to_thread(add_pending, stage.database, scale.backlog)
-            return await _drain(stage, scale.backlog)
+            await asyncio.to_thread(add_pending, stage.database, count)
+            yield stage
 
 
 async def _drain(stage: Stage, count: int) -> list[Figure]:

@@ -60,10 +60,10 @@ class Stage:
 
     def memory(self) -> float:
         """What is resident now, in MiB."""
-        return _status(self.pid, "VmRSS")
+        return resident(self.pid)
 
     def peak_memory(self) -> float:
-        return _status(self.pid, "VmHWM")
+        return resident(self.pid, "VmHWM")
 
     async def nothing_pending(self) -> float:
         """When every delivery had been recorded as delivered: a moment of CLOCK_MONOTONIC."""
@@ -82,6 +82,10 @@ class Stage:
 
     async def stop(self) -> None:
         await self._relay.stop()
+
+    async def kill(self) -> None:
+        """kill -9."""
+        await self._relay.kill()
 
     async def start(self) -> None:
         """Once more, at the same address."""
@@ -121,6 +125,7 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICK
 
 
-def _status(pid: int, name: str) -> float:
+def resident(pid: int, name: str = "VmRSS") -> float:
+    """MiB; `VmHWM`: the most there ever were."""
     line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith(name))
     return int(line.split()[1]) / _MEBIBYTE
