@@ -57,8 +57,8 @@ class ScriptedProvider:
         assert task.provider_task_id
         return _play(self._fetches)
 
-    def is_authentic(self, headers: Mapping[str, str], body: bytes, *, secrets: list[str], task: Task | None) -> bool:
-        return bool(body) and task.id != "" and headers.get("x-secret") in secrets
+    def is_authentic(self, headers: Mapping[str, str], body: bytes, *, secrets: list[str], task: Task | None) -> bool:  # noqa: ARG002 -- the shape of a Provider
+        return bool(body) and headers.get("x-secret") in secrets
 
     def read_callback(self, headers: Mapping[str, str], body: bytes) -> Update:
         assert headers
