@@ -39,7 +39,7 @@ def list_deliveries(status: str | None, subscription_id: str | None, task_id: st
                     limit: int, cursor: str | None, *, failed: bool, as_json: bool) -> None:
     """List deliveries, the newest first.
 
-    --failed are those that did not arrive and will not by themselves: every attempt failed (`exhausted`). What failed but is still to
+    --failed are those that did not arrive and were given up: every attempt failed (`exhausted`). What failed but is still to
     be attempted is `pending`, what waits for a paused or disabled subscription `held`.
     `relay deliveries attempts ID` tells why, `relay replay` sends them once more.
     """

@@ -1,7 +1,7 @@
 """Replays under way, until the process stops. How far each came stands in the store, so a restart goes on where it was.
 
-Only a few of a replay's deliveries wait for their first attempt at a time: what happens meanwhile waits behind few, and a receiver
-that is slow slows its own replay down and nothing else.
+Only as many of a replay's deliveries wait for their first attempt as may be attempted at once, and only one where they are paced: what
+happens meanwhile waits for one round of attempts at most, and a receiver that is slow slows its own replay down and nothing else.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from relay.ports import Replays
 
 _log = logging.getLogger(__name__)
 
-_AHEAD: Final = 16
+_AHEAD: Final = 8  # as many as are attempted at a time, unless the subscription says otherwise
 _LOOK_AGAIN_SECONDS: Final = 30.0  # what was cancelled rings for nobody
 _STORE_PAUSE_SECONDS: Final = 1.0
 

@@ -39,7 +39,7 @@ _SECRETS: Final = (
 )
 """What marks a secret, in lower case, and the pattern that is looked for where the mark is: finding no mark takes next to no time."""
 _encoder: Final = msgspec.json.Encoder(enc_hook=str)  # it escapes the control characters of ASCII itself
-_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _OWN_FIELDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
 
@@ -71,7 +71,8 @@ def redact(text: str) -> str:
 
 
 class QuickRecord(logging.LogRecord):
-    """A record without what no line tells: file, function, thread and process. To find those takes longer than all the rest."""
+    """A record with nothing in what no line of ours tells: file, function, thread and process. To find those takes longer than all the
+    rest. The fields are there, since a handler of somebody else's may name them."""
 
     def __init__(self, name: str, level: int, pathname: str, lineno: int, msg: object, args: Any, exc_info: Any,  # noqa: ANN401 -- as logging.LogRecord has it
                  func: str | None = None, sinfo: str | None = None, **_: Any) -> None:  # noqa: ANN401 -- as above
@@ -82,6 +83,9 @@ class QuickRecord(logging.LogRecord):
         self.exc_text = None
         self.created = time.time()
         self.msecs = self.created % 1 * 1000
+        self.relativeCreated = 0.0
+        self.filename = self.module = ""
+        self.thread = self.threadName = self.process = self.processName = self.taskName = None
 
 
 _QUICK_FIELDS: Final = len(vars(QuickRecord("", 0, "", 0, "", (), None)))
@@ -93,6 +97,7 @@ class BatchHandler(logging.StreamHandler[TextIO]):
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
         self._lines: list[str] = []
+        self._flushing_in: asyncio.AbstractEventLoop | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -100,22 +105,24 @@ class BatchHandler(logging.StreamHandler[TextIO]):
         except Exception:  # noqa: BLE001 -- as logging does it: what cannot be logged must not stop the work
             self.handleError(record)
             return
-        is_first = not self._lines
         self._lines.append(line)
-        if record.levelno >= logging.WARNING or (is_first and not self._flushes_soon()):
+        if record.levelno >= logging.WARNING or not self._flushes_soon():
             self.flush()
 
     def _flushes_soon(self) -> bool:
         try:
-            asyncio.get_running_loop().call_soon(self.flush)
+            loop = asyncio.get_running_loop()
         except RuntimeError:
             return False
+        if loop is not self._flushing_in:  # one that was stopped before it came to that is no promise
+            loop.call_soon(self.flush)
+            self._flushing_in = loop
         return True
 
     def flush(self) -> None:
         """In order; to be called from any thread."""
         with self.lock or contextlib.nullcontext():
-            lines, self._lines = self._lines, []
+            lines, self._lines, self._flushing_in = self._lines, [], None
             with contextlib.suppress(ValueError, OSError):  # whoever read the log is gone
                 if lines:
                     self.stream.write("".join(lines))

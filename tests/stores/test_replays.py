@@ -153,6 +153,29 @@ async def test_only_so_many_wait_for_their_first_attempt(shelf: Shelf) -> None:
     assert (found.total, found.done, found.status) == (10, 4, ReplayStatus.RUNNING)
 
 
+@pytest.mark.parametrize(("fields", "waiting"), [
+    ({}, 4), ({"max_concurrent": 2}, 2), ({"max_concurrent": 20}, 4), ({"rate_per_second": 100.0}, 1), ({"ordered": True}, 1),
+], ids=["as told", "narrow", "wide", "paced", "ordered"])
+async def test_fewer_wait_where_the_subscription_is_sent_to_more_slowly(shelf: Shelf, fields: dict[str, Any], waiting: int) -> None:
+    for _ in range(6):
+        await finished(shelf)
+    replay = await start(shelf, await shelf.subscribe(**fields))
+    await advance(shelf, replay, ahead=4)
+    assert len(await made(shelf, replay)) == waiting
+
+
+async def test_what_fails_after_it_was_asked_for_does_not_prolong_it(shelf: Shelf) -> None:
+    subscription = await shelf.subscribe()
+    first, second = await finished(shelf), await finished(shelf)
+    jobs = {job.event.id: job async for job in _due(shelf)}
+    await shelf.settle(jobs[first.id].delivery, status=DeliveryStatus.EXHAUSTED)
+    replay = await start(shelf, subscription, delivery_status=DeliveryStatus.EXHAUSTED)
+    await shelf.settle(jobs[second.id].delivery, status=DeliveryStatus.EXHAUSTED, now=after(hours=2))
+    await advance(shelf, replay)
+    assert [delivery.event_id for delivery in await made(shelf, replay)] == [first.id]
+    assert (await look(shelf, replay)).total == 1
+
+
 async def test_it_is_done_once_each_was_attempted(shelf: Shelf, bell: Bell) -> None:
     event = await finished(shelf)
     replay = await start(shelf, await shelf.subscribe())

@@ -115,6 +115,7 @@ class Replays:
         if running.replay.total is None:
             await self._count(running)
             return True
+        ahead = min(ahead, _width(running.subscription, ahead))
         if running.untried > ahead // 2:
             return False
         found = await self._find(running, ahead - running.untried)
@@ -164,10 +165,13 @@ class Replays:
         return await self._readers.fetch(
             """SELECT * FROM (
                 SELECT seq, id, account_id, type, created_at, x'' AS body, task_id, provider, metadata, subscription_id, about_id,
-                (SELECT status FROM deliveries WHERE event_id = events.id AND subscription_id = :to_id ORDER BY seq DESC LIMIT 1) AS newest
+                (SELECT status FROM deliveries WHERE event_id = events.id AND subscription_id = :to_id ORDER BY seq DESC LIMIT 1) AS newest,
+                (SELECT completed_at FROM deliveries WHERE event_id = events.id AND subscription_id = :to_id ORDER BY seq DESC LIMIT 1)
+                AS newest_at
                 FROM events WHERE account_id = :account_id AND seq > :at_seq AND seq <= :at_seq + :window AND created_at >= :since
                 AND created_at < :until AND type IN (SELECT value FROM json_each(:types)) AND length(body) > 0)
-            WHERE CASE WHEN :status IS NULL THEN newest IS NOT 'pending' ELSE newest = :status END ORDER BY seq LIMIT :limit""",
+            WHERE CASE WHEN :status IS NULL THEN newest IS NOT 'pending'
+                ELSE newest = :status AND coalesce(newest_at, 0) <= :asked_at END ORDER BY seq LIMIT :limit""",
             parameters)
 
     async def _tell(self, running: _Running, found: _Found, now: datetime) -> bool:
@@ -215,8 +219,15 @@ def _criteria(running: _Running) -> dict[str, Any]:
     kinds = [kind for kind in EventType if _covers(replay.types, kind) and (replay.delivery_status or wants(subscription, kind))]
     return {
         "account_id": replay.account_id, "to_id": subscription.id, "since": micros(replay.since) if replay.since else 0,
-        "until": micros(replay.until), "types": json_text(kinds), "status": replay.delivery_status, "window": _WINDOW, "limit": _PAGE,
+        "until": micros(replay.until), "asked_at": micros(replay.created_at), "types": json_text(kinds), "status": replay.delivery_status, "window": _WINDOW, "limit": _PAGE,
     }
+
+
+def _width(subscription: Subscription, normal: int) -> int:
+    """How many may wait without keeping what happens meanwhile waiting for more than one round of attempts."""
+    if subscription.ordered or subscription.rate_per_second is not None or subscription.slowness:
+        return 1
+    return subscription.max_concurrent or normal
 
 
 def _covers(types: Sequence[str] | None, kind: EventType) -> bool:
