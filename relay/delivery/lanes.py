@@ -138,14 +138,11 @@ class Lanes:
 
     def room_for_fresh(self, subscription: Subscription) -> int:
         """How many deliveries could begin or stand in line that the store need not look at first: where nothing orders or slows them, in
-        a lane that is known, or that of a task's own subscription, which had none before. From any thread; a guess."""
+        a lane that is known, or that of a task's own subscription, which had none before. A guess."""
         lane = self._busy.get(subscription.id) or self._idle.get(subscription.id)
         if lane is None:
-            return int(subscription.task_id is not None and self._shared_room(slow=False, first=True) > 0)
-        if not lane.is_quick:
-            return 0
-        room = lane.room(math.inf)
-        return min(room, max(0, self._shared_room(slow=False, first=not lane.under_way))) + self._room_in_line(lane)
+            return int(subscription.task_id is not None and min(self._shared_room(slow=False, first=True), self._room_in_doubt()) > 0)
+        return self._room(lane, math.inf) + self._room_in_line(lane) if lane.is_quick else 0
 
     def opens_at(self, now: float) -> float | None:
         """When the pace of some lane allows it to go on."""

@@ -61,7 +61,8 @@ class Sender:
             prepared = self.prepare(job, started_at)
             reply = await self._session.post(
                 prepared.url, headers=prepared.headers, body=prepared.body, timeout=self._timeout,
-                max_answer_bytes=ANSWER_BYTES, policy=prepared.policy)
+                max_answer_bytes=ANSWER_BYTES, policy=prepared.policy,
+                owner=job.delivery.account_id)
         except (FetchError, Unformattable, SecretLost) as exc:
             return Tried(attempt=self._attempt(job, started_at, started, None, exc.message))
         return Tried(

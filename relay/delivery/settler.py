@@ -4,6 +4,7 @@ Nothing is dropped. While the store cannot take an outcome, it is kept and offer
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
@@ -46,7 +47,7 @@ class Settler:
         self._something.set()
 
     def close(self) -> None:
-        """`run` ends as soon as all is written."""
+        """`run` ends as soon as all is written, what is given back by then too."""
         self._closed = True
         self._something.set()
 
@@ -54,8 +55,14 @@ class Settler:
         while not self._closed or self._settlements or self._released:
             await self._something.wait()
             self._something.clear()
-            while self._settlements or self._released:
-                await self._write()
+            await self._write_all()
+        with contextlib.suppress(StoreError):
+            await self._store.release_deliveries(())  # what was written before this was handed over by now, if it was to be
+        await self._write_all()
+
+    async def _write_all(self) -> None:
+        while self._settlements or self._released:
+            await self._write()
 
     async def _write(self) -> None:
         settlements, self._settlements = self._settlements[:_LARGEST_BATCH], self._settlements[_LARGEST_BATCH:]

@@ -50,6 +50,7 @@ class DeliveryWorker:
         self._held: set[str] = set()
         self._attempts: asyncio.TaskGroup | None = None  # while it takes work
         self._is_hungry = False  # something may be due that could not be claimed for want of room
+        self._is_overdue = False  # for want of any place at all: the next one that becomes free is for what has waited
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Once: until `stopping` is set and all that was begun is settled."""
@@ -59,17 +60,11 @@ class DeliveryWorker:
                 wake = aside.create_task(_ring_when(stopping, rung), name="stop deliveries")
                 try:
                     async with asyncio.TaskGroup() as attempts:
-                        self._attempts = attempts
-                        self._store.hand_to(self)
-                        await self._claim_until(stopping, rung, attempts)
-                        self._store.hand_to(None)
-                        self._attempts = None
+                        await self._take_on(stopping, rung, attempts)
                         self._give_back(self._lanes.empty_all())
                     self._settler.close()
                     await asyncio.wait([settling])
                 finally:
-                    self._store.hand_to(None)
-                    self._attempts = None
                     self._settler.release(tuple(self._held))
                     self._settler.close()
                     await asyncio.wait([settling], timeout=_LAST_WRITE_SECONDS)
@@ -78,7 +73,7 @@ class DeliveryWorker:
 
     def room_for(self, subscription: Subscription) -> int:
         """See ports.Taker. The writing of outcomes comes before taking on more."""
-        return self._lanes.room_for_fresh(subscription) if self._settler.backlog < _MOST_UNSETTLED else 0
+        return 0 if self._is_overdue or self._settler.backlog >= _MOST_UNSETTLED else self._lanes.room_for_fresh(subscription)
 
     def take(self, jobs: Sequence[Job]) -> None:
         """See ports.Taker."""
@@ -86,11 +81,20 @@ class DeliveryWorker:
         self._held.update(job.delivery.id for job in jobs)
         self._give_back(jobs if attempts is None else [job for job in jobs if not self._begin(job, attempts)])
 
+    async def _take_on(self, stopping: asyncio.Event, rung: Listener, attempts: asyncio.TaskGroup) -> None:
+        self._attempts = attempts
+        self._store.hand_to(self)
+        try:
+            await self._claim_until(stopping, rung, attempts)
+        finally:  # before the group is left, which takes no more attempts then
+            self._store.hand_to(None)
+            self._attempts = None
+
     async def _claim_until(self, stopping: asyncio.Event, rung: Listener, attempts: asyncio.TaskGroup) -> None:
         failures = 0
         while not stopping.is_set():
             if self._lanes.free == 0 or self._settler.backlog >= _MOST_UNSETTLED:
-                self._is_hungry = True
+                self._is_hungry = self._is_overdue = True
                 await rung.wait(None)
                 continue
             try:
@@ -113,7 +117,7 @@ class DeliveryWorker:
         claim = await self._store.claim_deliveries(limit=min(self._lanes.free, _LARGEST_CLAIM), now=now, rooms=rooms)
         self._held.update(job.delivery.id for job in claim.jobs)
         self._give_back(claim.jobs if stopping.is_set() else [job for job in claim.jobs if not self._begin(job, attempts)])
-        self._is_hungry = any(room <= 0 for room in rooms.values())
+        self._is_hungry, self._is_overdue = any(room <= 0 for room in rooms.values()), False
         return self._time_until_next(claim, ticks)
 
     def _time_until_next(self, claim: JobClaim, ticks: float) -> timedelta | None:
@@ -130,10 +134,10 @@ class DeliveryWorker:
         attempts.create_task(self._work(job, place, attempts), name=f"deliver to {job.subscription.id}")
         return True
 
-    async def _work(self, job: Job, place: Place, attempts: asyncio.TaskGroup, *, has_waited: bool = False) -> None:
+    async def _work(self, job: Job, place: Place, attempts: asyncio.TaskGroup) -> None:
         """One attempt, then those that stood in line behind it."""
         while True:
-            confirmed = await self._confirm(job) if has_waited else job
+            confirmed = await self._confirm(job)
             if confirmed is None:
                 self._lanes.leave(place)
                 self._give_back([job])
@@ -142,7 +146,7 @@ class DeliveryWorker:
             following = self._begin_line(job.subscription.id, attempts)
             if following is None:
                 return
-            (job, place), has_waited = following, True
+            job, place = following
 
     async def _finish(self, job: Job, place: Place) -> None:
         settlement = await self._attempt(job, place)
@@ -152,7 +156,7 @@ class DeliveryWorker:
             self._give_back(self._lanes.empty(job.subscription.id))
 
     async def _confirm(self, job: Job) -> Job | None:
-        """One that stood in line, as it is now: meanwhile its subscription may have been paused, deleted or changed."""
+        """As it is now: since it was read, or while it stood in line, its subscription may have been paused, deleted or changed."""
         if self._store.is_current(job):
             return job
         try:
@@ -165,7 +169,7 @@ class DeliveryWorker:
         """The first that may follow; any others that may are begun."""
         first = self._lanes.follow(subscription_id, _ticks())
         while following := first and self._lanes.follow(subscription_id, _ticks()):
-            attempts.create_task(self._work(*following, attempts, has_waited=True), name=f"deliver to {subscription_id}")
+            attempts.create_task(self._work(*following, attempts), name=f"deliver to {subscription_id}")
         self._give_back(self._lanes.empty_stranded(subscription_id))
         return first
 

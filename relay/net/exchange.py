@@ -3,17 +3,20 @@
 Deliveries are what Relay does most, and a general client takes three times as long over each as this does: it builds objects that
 nobody here reads. The parser is httptools, which is Node's own.
 
-What a stranger answers is bounded: 32 KiB of head, and as much of the body as was asked for. Interim answers (1xx) are passed over. A
-connection is used again only if the answer ended where it said it would, and nothing came behind it.
+What a stranger answers is bounded: 32 KiB of head, interim answers (1xx) and all, which are passed over; as much of the body as was
+asked for; and no more than 32 KiB on end of what is neither, which the parser would gather without saying so. A connection is used again
+only if the answer ended where it said it would, and nothing came behind it.
 """
 
 import asyncio
+import select
 from typing import Final, cast
 
 import httptools
 from msgspec import Struct
 
 LARGEST_HEAD: Final = 32 * 1024
+_NO_BODY: Final = frozenset({101, 204})
 
 
 class Broken(Exception):
@@ -45,17 +48,18 @@ class Connection(asyncio.Protocol):
         self._limit = 0
         self._head: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
+        self._barren_bytes = 0  # that came since the last piece of a body
         self._ends_with_connection = False
 
     async def exchange(self, request: bytes, limit: int) -> Answer:
         """Send `request` and read its answer, of its body at most `limit` bytes. Raises Broken, NotHttp; what has come by then, or when
         it is cancelled, stands in `answer`."""
-        if self._transport is None or not self.is_open:
-            raise Broken
         self.is_reusable = False
         self.answer = None
+        if self._transport is None or not self.is_open:
+            raise Broken
         self._limit = limit
-        self._head, self._head_bytes = [], 0
+        self._head, self._head_bytes, self._barren_bytes = [], 0, 0
         self._ends_with_connection = False
         self._parser = httptools.HttpResponseParser(self)
         self._waiter = asyncio.get_running_loop().create_future()
@@ -64,6 +68,14 @@ class Connection(asyncio.Protocol):
             return await self._waiter
         finally:
             self._parser = self._waiter = None
+
+    def is_quiet(self) -> bool:
+        """Whether nothing has come that was not asked for, not even to the kernel."""
+        if self._transport is None:
+            return False
+        kernel = select.poll()
+        kernel.register(self._transport.get_extra_info("socket"), select.POLLIN)
+        return not kernel.poll(0)
 
     def close(self) -> None:
         """At once: what was not sent yet is thrown away."""
@@ -79,15 +91,24 @@ class Connection(asyncio.Protocol):
         if self._parser is None:
             self.close()  # nothing was asked
             return
+        self._barren_bytes += len(data)
         try:
-            self._parser.feed_data(data)
+            self._feed(self._parser, data)
+        except NotHttp as exc:
+            self.is_reusable = False
+            self._fail(exc)
+        if self.answer is not None and len(self.answer.body) >= self._limit:
+            self._finish()
+
+    def _feed(self, parser: httptools.HttpResponseParser, data: bytes) -> None:
+        try:
+            parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._finish()
         except httptools.HttpParserError as exc:
-            self.is_reusable = False
-            self._fail(exc.__context__ if isinstance(exc.__context__, NotHttp) else NotHttp(str(exc)))
-        if self.answer is not None and len(self.answer.body) >= self._limit:
-            self._finish()
+            raise exc.__context__ if isinstance(exc.__context__, NotHttp) else NotHttp(str(exc)) from exc
+        if self._barren_bytes > LARGEST_HEAD:
+            raise NotHttp(f"it has more than {LARGEST_HEAD // 1024} KiB on end that are no body")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_open = self.is_reusable = False
@@ -108,15 +129,18 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         assert self._parser is not None  # noqa: S101 -- it is what calls this
         status = self._parser.get_status_code()
+        if status < 100:
+            raise NotHttp(f"its status is {status}")
         if self.answer is not None or (status < 200 and status != 101):
             self._head.clear()
             return
         headers = {name.lower().decode("utf-8", "surrogateescape"): value.decode("utf-8", "surrogateescape")
                    for name, value in reversed(self._head)}
-        self._ends_with_connection = not ("content-length" in headers or "transfer-encoding" in headers)
+        self._ends_with_connection = "content-length" not in headers and not _is_chunked(headers)
         self.answer = Answer(status, headers, bytearray())
 
     def on_body(self, data: bytes) -> None:
+        self._barren_bytes = 0
         if self.answer is not None:
             self.answer.body += data
 
@@ -124,7 +148,8 @@ class Connection(asyncio.Protocol):
         if self.answer is None or self._waiter is None or self._waiter.done():
             return
         assert self._parser is not None  # noqa: S101 -- it is what calls this
-        self.is_reusable = self.is_open and self._parser.should_keep_alive() and self._is_sent()
+        self.is_reusable = (
+            self.is_open and self._parser.should_keep_alive() and self._is_sent() and not _promises_more(self.answer))
         self._finish()
 
     def _is_sent(self) -> bool:
@@ -137,3 +162,15 @@ class Connection(asyncio.Protocol):
     def _fail(self, exc: BaseException) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(exc)
+
+
+def _is_chunked(headers: dict[str, str]) -> bool:
+    """Whether the body says itself where it ends."""
+    return headers.get("transfer-encoding", "").rstrip().lower().endswith("chunked")
+
+
+def _promises_more(answer: Answer) -> bool:
+    """Whether bytes may follow that are no part of this answer: another protocol, or a body where none belongs."""
+    if answer.status not in _NO_BODY:
+        return False
+    return answer.status == 101 or answer.headers.get("content-length", "0") != "0" or "transfer-encoding" in answer.headers

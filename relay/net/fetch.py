@@ -25,12 +25,13 @@ from relay.net.exchange import Answer, Broken, Connection, NotHttp
 from relay.net.guard import Policy, problem_with_url
 from relay.net.lookup import Lookup, NameNotFound, Resolver, system_lookup
 from relay.net.picture import picture_type
-from relay.net.pool import AddressRefused, Host, Pool
+from relay.net.pool import AddressRefused, Pool
 from relay.net.wording import explain
 
 _POOLS: Final = 32
 _FRAMING: Final = frozenset({"host", "connection", "content-length", "transfer-encoding"})
 _UNSENDABLE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 class FetchError(RelayError):
@@ -61,7 +62,7 @@ class Reply(Struct, frozen=True, kw_only=True):
 class _Target(Struct, frozen=True):
     """What a URL means for a request."""
 
-    host: Host
+    host: tuple[str, int]
     is_plain: bool
     name: str
     path: str
@@ -85,46 +86,64 @@ class GuardedSession:
         self._tls = ssl.create_default_context()
         self._tls.set_alpn_protocols(["http/1.1"])
         self._pools: dict[tuple[Policy, bool], Pool] = {}
+        self._deadlines: set[asyncio.Timeout] = set()  # of the exchanges under way
+        self._is_closed = False
 
     async def post(self, url: str, *, headers: Mapping[str, str], body: bytes, timeout: float, max_answer_bytes: int,
-                   policy: Policy) -> Reply:
-        """Post `body`, once, and read at most `max_answer_bytes` of the answer. `timeout`: seconds for all of it. Raises FetchError,
-        in words for the owner of the URL."""
-        return await self._exchange("POST", url, headers=headers, body=body, timeout=timeout, limit=max_answer_bytes, policy=policy)
+                   policy: Policy, owner: str = "") -> Reply:
+        """Post `body`, once, and read at most `max_answer_bytes` of the answer. `timeout`: seconds for all of it. `owner`: on whose
+        behalf; a connection is used for one owner only. Raises FetchError, in words for the owner of the URL."""
+        return await self._exchange(
+            "POST", url, headers=headers, body=body, timeout=timeout, limit=max_answer_bytes, policy=policy, owner=owner)
 
     async def get(self, url: str, *, headers: Mapping[str, str], timeout: float, max_answer_bytes: int, policy: Policy) -> Reply:
         """The same without a body to send."""
         return await self._exchange("GET", url, headers=headers, body=None, timeout=timeout, limit=max_answer_bytes, policy=policy)
 
     async def close(self) -> None:
-        """Close every connection, those in use too."""
+        """Close every connection, those in use too: what is under way fails, and so does what comes after."""
+        self._is_closed = True
+        for deadline in [each for each in self._deadlines if not each.expired()]:
+            deadline.reschedule(asyncio.get_running_loop().time())
         for pool in self._pools.values():
             pool.close()
         self._resolver.close()
 
     async def _exchange(self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, timeout: float, limit: int,
-                        policy: Policy) -> Reply:
+                        policy: Policy, owner: str = "") -> Reply:
         problem = problem_with_url(url, policy)
         if problem:
             raise Refused(f"the URL {problem}")
-        target = _read_target(url)
+        target = _target_of(url)
         pool = self._pool(policy, is_plain=target.is_plain)
-        request = _request(method, target, headers, body, keeps=pool.keeps(target.host))
+        host = (*target.host, owner)
+        request = _request(method, target, headers, body, keeps=pool.keeps(host))
         connection: Connection | None = None
         pool.busy += 1
         try:
             async with asyncio.timeout(timeout) as deadline:
-                connection = await pool.take(target.host)
+                self._begin(deadline)
+                connection = await pool.take(host)
                 return _reply(await connection.exchange(request, limit), limit, None)
         except AddressRefused as exc:
             raise Refused(str(exc)) from exc
         except (Broken, NotHttp, NameNotFound, OSError, ValueError) as exc:
-            error = TimedOut(f"timed out after {timeout:g} s") if deadline.expired() else FetchError(explain(exc))
-            return _broken(connection, limit, error, exc)
+            return _broken(connection, limit, self._error(exc, timeout, has_expired=deadline.expired()), exc)
         finally:
+            self._deadlines.discard(deadline)
             pool.busy -= 1
             if connection is not None:
-                pool.give_back(target.host, connection)
+                pool.give_back(host, connection)
+
+    def _begin(self, deadline: asyncio.Timeout) -> None:
+        if self._is_closed:
+            raise Broken
+        self._deadlines.add(deadline)
+
+    def _error(self, exc: Exception, timeout: float, *, has_expired: bool) -> FetchError:
+        if self._is_closed:
+            return FetchError(explain(Broken()))
+        return TimedOut(f"timed out after {timeout:g} s") if has_expired else FetchError(explain(exc))
 
     def _pool(self, policy: Policy, *, is_plain: bool) -> Pool:
         known = self._pools.get((policy, is_plain))
@@ -137,6 +156,18 @@ class GuardedSession:
         return made
 
 
+def _target_of(url: str) -> _Target:
+    try:
+        return _read_target(url)
+    except ValueError as exc:
+        raise Refused(f"the URL is not valid: {explain(exc)}") from exc
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None
+
+
 def _request(method: str, target: _Target, headers: Mapping[str, str], body: bytes | None, *, keeps: bool) -> bytes:
     """All that is sent. How it is framed is ours to say, whatever `headers` say. Raises FetchError for what cannot stand in a header."""
     given = {"accept": "*/*", "accept-encoding": "identity", **headers}
@@ -144,11 +175,16 @@ def _request(method: str, target: _Target, headers: Mapping[str, str], body: byt
     lines += [f"{name}: {value}" for name, value in given.items() if name.lower() not in _FRAMING]
     if _UNSENDABLE.search("".join(lines)):
         raise FetchError("the request could not be made: a header holds a line break or another control character")
+    if not all(map(_is_name, given)):
+        raise FetchError("the request could not be made: a header has a name that is none")
     if not keeps:
         lines.append("connection: close")
     if body is not None:
         lines.append(f"content-length: {len(body)}")
-    return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape") + (body or b"")
+    try:
+        return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape") + (body or b"")
+    except UnicodeEncodeError as exc:
+        raise FetchError("the request could not be made: a header holds half a character") from exc
 
 
 def _broken(connection: Connection | None, limit: int, error: FetchError, cause: Exception) -> Reply:

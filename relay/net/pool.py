@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import aiohappyeyeballs
 
-from relay.net.exchange import Connection
+from relay.net.exchange import Broken, Connection
 from relay.net.guard import Policy, read_address, refusal_of_connection
 from relay.net.lookup import Resolver
 
@@ -24,8 +24,8 @@ KEEP_ALIVE_SECONDS: Final = 4.0  # Node and uvicorn close after 5
 _KEPT_HOSTS: Final = 256
 _NEXT_ADDRESS_SECONDS: Final = 0.25
 
-Host = tuple[str, int]
-"""Name or literal address, and port."""
+Host = tuple[str, int, str]
+"""Name or literal address, port, and on whose behalf: a server that answers before it is asked deceives only whoever named it."""
 
 _Info = tuple[int, int, int, str, tuple[Any, ...]]
 
@@ -55,6 +55,7 @@ class Pool:
         self._idle: defaultdict[Host, list[tuple[float, Connection]]] = defaultdict(list)
         self._used_at: dict[Host, float] = {}
         self._sweep: asyncio.TimerHandle | None = None
+        self._is_closed = False
 
     def keeps(self, host: Host) -> bool:
         """Whether a connection to this host may stay open."""
@@ -67,14 +68,17 @@ class Pool:
         return True
 
     async def take(self, host: Host) -> Connection:
-        """A connection to this host, to be given back. Raises AddressRefused, OSError."""
+        """A connection to this host, to be given back. Raises AddressRefused, OSError, Broken."""
         idle = self._idle.get(host)
         while idle:
             since, connection = idle.pop()
-            if connection.is_reusable and since > time.monotonic() - KEEP_ALIVE_SECONDS:
+            if connection.is_reusable and since > time.monotonic() - KEEP_ALIVE_SECONDS and connection.is_quiet():
                 return connection
             self._drop(connection)
         connection = await self._connect(host)
+        if self._is_closed:  # meanwhile
+            connection.close()
+            raise Broken
         self._all.add(connection)
         return connection
 
@@ -88,7 +92,8 @@ class Pool:
             self._sweep = asyncio.get_running_loop().call_later(KEEP_ALIVE_SECONDS, self._close_old)
 
     def close(self) -> None:
-        """Close every connection, those in use too."""
+        """Close every connection, those in use too, and those that are being made as soon as they are."""
+        self._is_closed = True
         if self._sweep is not None:
             self._sweep.cancel()
         for connection in list(self._all):
@@ -111,7 +116,7 @@ class Pool:
         """Those of its addresses that may be reached. Raises AddressRefused if there is none."""
         infos: list[_Info] = []
         refusals: list[str] = []
-        for address in await self._resolver.resolve(*host):
+        for address in await self._resolver.resolve(host[0], host[1]):
             refusal = refusal_of_connection(read_address(address), self._policy, is_plain=self._tls is None)
             if refusal:
                 refusals.append(refusal)

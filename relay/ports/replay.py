@@ -1,9 +1,10 @@
 """Replays: events told once more to one subscription, as a job in the background that survives a restart.
 
 Which events: those of the subscription's account in the stretch of time, whose type one of `types` covers. With `delivery_status`
-those whose newest delivery to the subscription stood so when the replay was asked for and still does, whatever its filters say now,
-so that what one replay has put right is not taken again by the next, and what fails meanwhile does not prolong it; without it those that its filters let through, told to it before or not, which is how a new
-subscription gets what happened before there was one. Never an event that was erased, or is on its way to it already (pending).
+those whose newest delivery to the subscription stood so when the replay was asked for and still does, whatever its filters say
+now, so that what one replay has put right is not taken again by the next, and what fails meanwhile does not prolong it; without
+it those that its filters let through, told to it before or not, which is how a new subscription gets what happened before there
+was one. Never an event that was erased, or is on its way to it already (pending).
 
 Each of them becomes a new delivery; one that was held gives way to it and is cancelled.
 """
@@ -40,6 +41,7 @@ class Replays(Protocol):
 
     async def advance_replay(self, replay_id: str, *, ahead: int, now: datetime) -> bool:
         """One step: count the events if that is not done yet; else make the next deliveries, as many as leave at most `ahead` of
-        this replay without an attempt, fewer for a subscription that is sent to more slowly; else, if all are made and attempted, end it. The step is recorded with how far it
-        came, so that none is made twice or left out. False: nothing can be done before the topic `replays` rings."""
+        this replay without an attempt, fewer for a subscription that is sent to more slowly; else, if all are made and attempted,
+        end it. The step is recorded with how far it came, so that none is made twice or left out. False: nothing can be done before
+        the topic `replays` rings."""
         ...

@@ -126,7 +126,7 @@ class Taker(Protocol):
     """Who takes deliveries the moment they are made, past the queue of those that are due."""
 
     def room_for(self, subscription: Subscription) -> int:
-        """How many of its deliveries could be attempted, or stand in line for that, now. From any thread, and a guess."""
+        """How many of its deliveries could be attempted, or stand in line for that, now. In the event loop, and a guess."""
         ...
 
     def take(self, jobs: Sequence[Job]) -> None:

@@ -45,7 +45,7 @@ class CallbackFront:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         parts = scope["path"].split("/") if scope["type"] == "http" and scope["method"] == "POST" else []
-        if len(parts) != 4 or parts[1] != "callbacks":
+        if len(parts) != 4 or parts[1] != "callbacks" or not (parts[2] and parts[3]):
             await self._app(scope, receive, send)
             return
         scope["route"] = self._route

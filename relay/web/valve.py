@@ -2,15 +2,15 @@
 
 A callback that waits in a long queue is worth less than one that is refused: its provider gives up waiting and sends it again, and
 then both are work. So while one takes longer than a tenth of a second, fewer are let in, a quarter less each time; and while that is
-not so, more and more again. A refusal costs next to nothing: it comes before all else, its answer is always the same, and the log speaks
-of them once a second.
+not so, more and more again. A callback counts from when its body is there: a few clients that drip would else have everybody refused.
+A refusal costs next to nothing: it comes before all else, its answer is always the same, and the log speaks of them once a second.
 """
 
 import logging
 import time
 from typing import Final
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from relay.errors import Unavailable
 from relay.ports import Meter
@@ -47,13 +47,22 @@ class Valve:
             await self._let_in(scope, receive, send)
 
     async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._under_way += 1
-        begun_at = time.monotonic()
+        begun_at = 0.0
+
+        async def watched() -> Message:
+            nonlocal begun_at
+            message = await receive()
+            if not begun_at and message["type"] == "http.request" and not message.get("more_body", False):
+                self._under_way += 1
+                begun_at = time.monotonic()
+            return message
+
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, watched, send)
         finally:
-            self._under_way -= 1
-            self._learn(begun_at, time.monotonic())
+            if begun_at:
+                self._under_way -= 1
+                self._learn(begun_at, time.monotonic())
 
     def _learn(self, begun_at: float, now: float) -> None:
         if now - begun_at <= _SLOW_SECONDS:

@@ -3,26 +3,22 @@
 import asyncio
 import ipaddress
 import socket
-import ssl
 import time
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
-from relay.net.fetch import FetchError, GuardedFetcher, GuardedSession, Refused, Reply, TimedOut
+from relay.net.fetch import FetchError, GuardedFetcher, GuardedSession, Refused, TimedOut
 from relay.net.guard import Policy
-from relay.net.lookup import Lookup
+from tests.delivery.reaching import OPEN, Authority, named, post
 from tests.delivery.receiver import OK, SILENT, Answer, Receiver
 
 pytestmark = pytest.mark.anyio
 
-OPEN = Policy((ipaddress.ip_network("127.0.0.0/8"),))
 CLOSED = Policy(allow_http=True)
+LOOPBACK = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 40
 
 
@@ -31,19 +27,6 @@ async def session() -> AsyncIterator[GuardedSession]:
     session = GuardedSession()
     yield session
     await session.close()
-
-
-async def post(session: GuardedSession, url: str, *, timeout: float = 5.0, policy: Policy = OPEN, limit: int = 4096) -> Reply:
-    return await session.post(url, headers={"x-a": "b"}, body=b"{}", timeout=timeout, max_answer_bytes=limit, policy=policy)
-
-
-def named(name: str, *addresses: str) -> Lookup:
-    def look_up(host: str, port: int) -> list[str]:  # noqa: ARG001 -- the shape of a Lookup
-        if host != name:
-            raise AssertionError(f"{host} was looked up")
-        return list(addresses)
-
-    return look_up
 
 
 async def test_a_post_arrives_as_it_was_given_and_its_answer_comes_back(session: GuardedSession) -> None:
@@ -215,8 +198,8 @@ async def test_a_header_that_cannot_be_sent_is_an_error_in_words(session: Guarde
 
 
 async def test_a_certificate_that_nobody_vouches_for_is_refused(session: GuardedSession, tmp_path: Path) -> None:
-    async with Receiver(tls=self_signed(tmp_path)) as receiver:
-        with pytest.raises(FetchError, match=r"^TLS certificate refused: self.signed certificate"):
+    async with Receiver(tls=Authority(tmp_path).vouch_for(LOOPBACK)) as receiver:
+        with pytest.raises(FetchError, match=r"^TLS certificate refused: unable to get local issuer certificate"):
             await post(session, receiver.url)
         assert receiver.requests == []
 
@@ -338,22 +321,3 @@ async def test_a_picture_at_a_private_address_is_not_asked_for(session: GuardedS
         with pytest.raises(ValueError, match="loopback"):
             await GuardedFetcher(session, CLOSED).fetch(receiver.url, max_bytes=100, timeout=1)
         assert receiver.connections == 0
-
-
-def self_signed(folder: Path) -> ssl.SSLContext:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
-        .not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = folder / "self-signed.pem"
-    pem.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        + certificate.public_bytes(serialization.Encoding.PEM))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem)
-    return context

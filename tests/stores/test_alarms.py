@@ -205,3 +205,11 @@ async def test_low_credits_are_told_to_the_operator_once_a_day(shelf: Shelf) -> 
     assert (data_of(first), data_of(second)["credits_left"]) == ({"provider": "kie", "credits_left": 4.5}, 3.0)
     shelf.account_id = operator
     assert len(await shelf.deliveries(subscription_id=subscriber.id)) == 2
+
+
+async def test_a_callback_that_another_provider_would_have_to_make_tells_nothing_of_credits(shelf: Shelf) -> None:
+    task = await shelf.add_open_task()
+    change = shelf.success(task, update=Update(status=TaskStatus.SUCCEEDED, credits_left=1.0),
+                           callback=shelf.callback(task, provider="apiframe"))
+    assert await shelf.store.apply(change) is None
+    assert await told(shelf) == []

@@ -191,6 +191,15 @@ async def test_many_settlements_at_once_each_reach_their_delivery(shelf: Shelf) 
     assert statuses == {**{one.id: DeliveryStatus.DELIVERED for one in good}, **{one.id: DeliveryStatus.EXHAUSTED for one in bad}}
 
 
+async def test_of_several_outcomes_of_one_delivery_all_are_counted_and_the_last_one_stands(shelf: Shelf) -> None:
+    _, delivery = await shelf.claimed()
+    failure = shelf.settlement(delivery, status=DeliveryStatus.PENDING, next_at=after(minutes=1))
+    await shelf.store.settle([failure, shelf.settlement(delivery)], now=NOW)
+    settled = await shelf.delivery(delivery)
+    assert (settled.status, settled.attempts) == (DeliveryStatus.DELIVERED, 2)
+    assert len(await shelf.store.attempts(shelf.account_id, delivery.id)) == 2
+
+
 async def test_nothing_to_settle_is_nothing_to_do(shelf: Shelf) -> None:
     _, delivery = await shelf.claimed()
     await shelf.store.settle([], now=NOW)

@@ -1,8 +1,10 @@
 """Log lines: one a record, no secret in them, nothing that a stranger could forge."""
 
+import asyncio
 import io
 import json
 import logging
+import threading
 from collections.abc import Iterator
 from typing import NoReturn
 
@@ -15,11 +17,14 @@ from relay.observe.log import MASK, redact, set_up_logging
 def _logging_as_before() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    make_record, source = logging.getLogRecordFactory(), logging._srcfile  # noqa: SLF001 -- see set_up_logging
     names = ("relay", "uvicorn", "uvicorn.error", "uvicorn.access")
     levels = {name: (logging.getLogger(name).level, logging.getLogger(name).propagate) for name in names}
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    logging.setLogRecordFactory(make_record)
+    logging._srcfile = source  # noqa: SLF001 -- as above
     for name, (its_level, propagates) in levels.items():
         logging.getLogger(name).setLevel(its_level)
         logging.getLogger(name).propagate = propagates
@@ -142,3 +147,163 @@ def test_the_servers_own_records_come_through_here_but_not_its_access_log() -> N
     logging.getLogger("uvicorn.error").error("server trouble")
     logging.getLogger("uvicorn.access").error("GET /callbacks/kie/token")
     assert [json.loads(line)["message"] for line in stream.getvalue().splitlines()] == ["server trouble"]
+
+
+@pytest.mark.parametrize("style", ["json", "text"])
+@pytest.mark.parametrize("odd", ["\udc80", "\x7f", "\udc80\x7f\n"], ids=ascii)
+def test_what_no_stream_takes_is_escaped(style: str, odd: str) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="strict", newline="")
+    set_up_logging(style=style, level="info", stream=stream)
+    logging.getLogger("relay.test").info("path %s", odd, extra={"field": odd})
+    stream.seek(0)
+    written = stream.read()
+    assert written.endswith("\n")
+    assert not set(odd) & set(written[:-1])
+    if style == "json":
+        assert (entry := json.loads(written))["message"] == f"path {odd}"
+        assert entry["field"] == odd
+
+
+class Stream(io.StringIO):
+    """Counts how often it is written to."""
+
+    writes = 0
+
+    def write(self, text: str) -> int:
+        self.writes += 1
+        return super().write(text)
+
+    def messages(self) -> list[str]:
+        return [json.loads(line)["message"] for line in self.getvalue().splitlines()]
+
+
+@pytest.fixture
+def stream() -> Stream:
+    stream = Stream()
+    set_up_logging(style="json", level="info", stream=stream)
+    return stream
+
+
+log = logging.getLogger("relay.test")
+
+
+@pytest.mark.anyio
+async def test_the_lines_of_one_turn_are_written_at_once_at_its_end_and_in_order(stream: Stream) -> None:
+    for number in range(5):
+        log.info("%d", number)
+    assert stream.writes == 0
+    await asyncio.sleep(0)
+    assert (stream.writes, stream.messages()) == (1, ["0", "1", "2", "3", "4"])
+    log.info("5")
+    await asyncio.sleep(0)
+    assert (stream.writes, stream.messages()[-1]) == (2, "5")
+
+
+@pytest.mark.anyio
+async def test_a_warning_does_not_wait_and_takes_along_what_was_waiting(stream: Stream) -> None:
+    log.info("first")
+    log.warning("second")
+    assert stream.messages() == ["first", "second"]
+    log.info("third")
+    await asyncio.sleep(0)
+    assert stream.messages() == ["first", "second", "third"]
+
+
+def test_outside_of_a_loop_each_line_is_written_at_once(stream: Stream) -> None:
+    for number in range(3):
+        log.info("%d", number)
+        assert stream.writes == number + 1
+
+
+def test_what_a_loop_left_behind_comes_with_the_next_line_in_another_loop_or_in_none(stream: Stream) -> None:
+    for number in range(2):
+        loop = asyncio.new_event_loop()
+        loop.call_soon(log.info, f"left by {number}")
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+        loop.close()
+
+    async def say() -> None:
+        log.info("in another loop")
+
+    assert stream.messages() == []
+    asyncio.run(say())
+    assert stream.messages() == ["left by 0", "left by 1", "in another loop"]
+
+
+@pytest.mark.anyio
+async def test_a_line_of_another_thread_does_not_wait_for_the_loop(stream: Stream) -> None:
+    log.info("of the loop")
+    thread = threading.Thread(target=log.info, args=("of a thread",))
+    thread.start()
+    thread.join()
+    assert stream.messages() == ["of the loop", "of a thread"]
+
+
+@pytest.mark.anyio
+async def test_of_many_threads_and_a_loop_no_line_is_lost_torn_or_out_of_its_order(stream: Stream) -> None:
+    def say(name: int) -> None:
+        for number in range(500):
+            log.info("%d %d", name, number)
+
+    async with asyncio.TaskGroup() as group:
+        for name in range(4):
+            group.create_task(asyncio.to_thread(say, name), name=f"thread {name}")
+        for number in range(500):
+            log.info("4 %d", number)
+            await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    said = [message.split(" ") for message in stream.messages()]
+    for name in range(5):
+        assert [int(number) for who, number in said if who == str(name)] == list(range(500))
+
+
+@pytest.mark.anyio
+async def test_a_line_that_comes_while_others_are_being_written_comes_after_them() -> None:
+    class Dawdling(Stream):
+        def write(self, text: str) -> int:
+            if not self.writes:
+                other.start()
+                other.join(0.2)  # it must not come through, so there is nothing to wait for
+            return super().write(text)
+
+    other = threading.Thread(target=log.info, args=("second",))
+    set_up_logging(style="json", level="info", stream=(stream := Dawdling()))
+    log.info("first")
+    await asyncio.sleep(0)
+    other.join()
+    assert stream.messages() == ["first", "second"]
+
+
+@pytest.mark.parametrize("style", ["json", "text"])
+def test_a_stream_that_was_closed_stops_nobody(style: str, capsys: pytest.CaptureFixture[str]) -> None:
+    stream = logged(style)
+    stream.close()
+    log.error("nobody hears this")
+    logging.getLogger().handlers[0].flush()
+    assert capsys.readouterr().err == ""
+
+
+def test_a_reader_that_went_away_stops_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+    class Broken(io.StringIO):
+        def write(self, _text: str) -> int:
+            raise BrokenPipeError
+
+    set_up_logging(style="json", level="info", stream=Broken())
+    log.error("nobody hears this")
+    assert capsys.readouterr().err == ""
+
+
+def test_what_cannot_be_logged_does_not_stop_the_work(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = logged("json")
+    log.info("%d", "no number")
+    log.info("goes on")
+    assert [json.loads(line)["message"] for line in stream.getvalue().splitlines()] == ["goes on"]
+    assert "Logging error" in capsys.readouterr().err
+
+
+def test_a_record_reads_its_arguments_as_any_other_does(stream: Stream) -> None:
+    log.info("%(a)s and %(b)d", {"a": "x", "b": 2})
+    log.info("{} %s alone")
+    log.info("%s", {})
+    assert stream.messages() == ["x and 2", "{} %s alone", "{}"]

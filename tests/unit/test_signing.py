@@ -1,6 +1,9 @@
 """Signatures and capabilities."""
 
 import base64
+import hashlib
+import hmac
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
@@ -13,6 +16,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from relay.signing import (
     Seal,
     derive_key,
+    hmac_sha256,
     new_private_key,
     new_webhook_secret,
     public_key_of,
@@ -157,3 +161,18 @@ def test_a_token_has_one_spelling_though_base64_leaves_bits_unused() -> None:
     others = [token[:-1] + last for last in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_" if last != token[-1]]
     assert seal.read(token) == "task_1"
     assert {seal.read(other) for other in others} == {None}
+
+
+@pytest.mark.parametrize("message", [b"", b"m", b"m" * 63, b"m" * 64, b"m" * 10_000], ids=len)
+@pytest.mark.parametrize("key", [b"", b"k", b"k" * 32, b"k" * 63, b"k" * 64, b"k" * 65, b"k" * 1000], ids=len)
+def test_an_hmac_is_that_of_the_standard_library_whatever_was_signed_before(key: bytes, message: bytes) -> None:
+    """64 bytes are a block of SHA-256."""
+    expected = hmac.digest(key, message, hashlib.sha256)
+    assert [hmac_sha256(key, message), hmac_sha256(key, b"another"), hmac_sha256(key, message)][::2] == [expected] * 2
+
+
+def test_threads_that_sign_with_one_key_do_not_disturb_each_other() -> None:
+    messages = [b"%d" % number for number in range(5000)]
+    with ThreadPoolExecutor(8) as threads:
+        signed = list(threads.map(lambda message: hmac_sha256(b"k" * 32, message), messages * 4))
+    assert signed == [hmac.digest(b"k" * 32, message, hashlib.sha256) for message in messages] * 4

@@ -95,6 +95,11 @@ async def test_a_provider_that_is_not_there_is_not_found(house: House) -> None:
     problem(await house.stranger.post("/callbacks/midjourney/token", json=callback_body()), 404, "not_found")
 
 
+@pytest.mark.parametrize("path", ["/callbacks/apiframe/", "/callbacks//token", "/callbacks/apiframe", "/callbacks/apiframe/no_token/more"])
+async def test_a_path_without_both_parts_is_not_there(house: House, path: str) -> None:
+    assert problem(await house.stranger.post(path), 404, "not_found")["detail"] == "There is nothing at this path."
+
+
 async def test_a_body_beyond_1_mebibyte_is_too_large(house: House) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(17):

@@ -72,9 +72,9 @@ class Changes:
         insert_deliveries(transaction, [job.delivery for job in routed], held=handed)
         insert_notes(transaction, batch.notes)
         transaction.ring(*batch.topics)
-        for change in [change for change in changes if change.update and change.update.credits_left is not None]:
-            if change.task_id in standing:
-                self._alarms.watch_credits(transaction, standing[change.task_id].task.provider, change)
+        for change, one in zip(changes, applied, strict=True):
+            if one and change.update and change.update.credits_left is not None:
+                self._alarms.watch_credits(transaction, one.task.provider, change)
         return applied
 
     @staticmethod

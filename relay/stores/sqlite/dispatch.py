@@ -2,6 +2,7 @@
 many attempts ended together.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -140,10 +141,13 @@ def _insert_attempts(transaction: Transaction, settlements: Sequence[Settlement]
 
 
 def _update_settled(transaction: Transaction, rows: Sequence[Parameters]) -> None:
+    """Of several outcomes of one delivery the last one stands; all are counted."""
+    made = Counter(row["id"] for row in rows)
     transaction.run_rows(
-        """WITH new (id, status, next_attempt_at, completed_at) AS (VALUES :rows)
-        UPDATE deliveries SET status = new.status, next_attempt_at = new.next_attempt_at, attempts = attempts + 1, manual = 0, leased = 0,
-        completed_at = coalesce(new.completed_at, deliveries.completed_at) FROM new WHERE deliveries.id = new.id""", rows)
+        """WITH new (id, status, next_attempt_at, completed_at, made) AS (VALUES :rows)
+        UPDATE deliveries SET status = new.status, next_attempt_at = new.next_attempt_at, attempts = attempts + new.made, manual = 0,
+        leased = 0, completed_at = coalesce(new.completed_at, deliveries.completed_at) FROM new WHERE deliveries.id = new.id""",
+        [{**row, "made": made[row["id"]]} for row in {row["id"]: row for row in rows}.values()])
 
 
 def _update_health(transaction: Transaction, health: dict[str, _Health]) -> None:

@@ -4,7 +4,8 @@ Most deliveries are attempted at once and succeed. To write them down as due, th
 would cost more than all the rest; so those that their taker has room for are written down as held by it, and handed over after
 the commit. If the process dies in between, the next start frees them as it frees all that a dead process held.
 
-Whoever has others due already waits for its turn behind them.
+Whoever has others due already waits for its turn behind them. Of ordered subscriptions nothing is handed over: what may go there,
+the claim decides.
 """
 
 from collections import Counter
@@ -33,14 +34,16 @@ class Handover:
             room[subscription.id] = taker.room_for(subscription)
         for subscription_id in _with_others_due(transaction, [key for key in room if room[key] > 0], now):
             room[subscription_id] = 0
-        taken = [job for job in jobs if _is_due(job, now) and _takes_place(room, job.subscription.id)]
+        taken = [job for job in jobs if _may_go(job, now) and _takes_place(room, job.subscription.id)]
         if taken:
             transaction.afterwards(lambda: taker.take(taken))
         return taken
 
 
-def _is_due(job: Job, now: datetime) -> bool:
+def _may_go(job: Job, now: datetime) -> bool:
     delivery = job.delivery
+    if job.subscription.ordered:
+        return False
     return delivery.status is DeliveryStatus.PENDING and delivery.next_attempt_at is not None and delivery.next_attempt_at <= now
 
 

@@ -165,7 +165,8 @@ class Replays:
         return await self._readers.fetch(
             """SELECT * FROM (
                 SELECT seq, id, account_id, type, created_at, x'' AS body, task_id, provider, metadata, subscription_id, about_id,
-                (SELECT status FROM deliveries WHERE event_id = events.id AND subscription_id = :to_id ORDER BY seq DESC LIMIT 1) AS newest,
+                (SELECT status FROM deliveries WHERE event_id = events.id AND subscription_id = :to_id ORDER BY seq DESC LIMIT 1)
+                AS newest,
                 (SELECT completed_at FROM deliveries WHERE event_id = events.id AND subscription_id = :to_id ORDER BY seq DESC LIMIT 1)
                 AS newest_at
                 FROM events WHERE account_id = :account_id AND seq > :at_seq AND seq <= :at_seq + :window AND created_at >= :since
@@ -219,7 +220,8 @@ def _criteria(running: _Running) -> dict[str, Any]:
     kinds = [kind for kind in EventType if _covers(replay.types, kind) and (replay.delivery_status or wants(subscription, kind))]
     return {
         "account_id": replay.account_id, "to_id": subscription.id, "since": micros(replay.since) if replay.since else 0,
-        "until": micros(replay.until), "asked_at": micros(replay.created_at), "types": json_text(kinds), "status": replay.delivery_status, "window": _WINDOW, "limit": _PAGE,
+        "until": micros(replay.until), "asked_at": micros(replay.created_at), "types": json_text(kinds),
+        "status": replay.delivery_status, "window": _WINDOW, "limit": _PAGE,
     }
 
 

@@ -1,4 +1,5 @@
-"""Sealed secrets. Who hears of what does not depend on them, so nothing that is kept in memory for routing has to be forgotten."""
+"""Sealed secrets, sealed anew under another key. What is kept in memory for routing may hold them as they were sealed before: that is no
+harm, since the vault opens with the old keys too as long as the process lives."""
 
 from collections.abc import Sequence
 

@@ -1,6 +1,7 @@
 """What a write sees of the transaction that it is part of."""
 
 import functools
+import logging
 import re
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -8,6 +9,8 @@ from typing import Final
 
 from relay.bell import Bell
 from relay.stores.sqlite.connection import Parameters, Row
+
+_log = logging.getLogger(__name__)
 
 _ROWS: Final = 32
 _COLUMNS: Final = re.compile(r"\(([^)]*)\)")
@@ -27,7 +30,7 @@ def _for_rows(sql: str, columns: int, rows: int) -> str:
 
 
 class Transaction:
-    """One transaction of the writer, open. To be used in the writer's thread only."""
+    """One transaction of the writer, open. To be used by what the writer calls, while it does."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -71,8 +74,11 @@ class Transaction:
         self._after.append(call)
 
     def finish(self, bell: Bell) -> None:
-        """In the event loop, once it is committed."""
+        """In the event loop, once it is committed. A fault in a call costs neither the others nor the writer."""
         for call in self._after:
-            call()
+            try:
+                call()
+            except Exception:  # noqa: BLE001 -- whatever it is, it is recorded: the next start brings up what it loses
+                _log.exception("a fault in Relay after a commit")
         for topic in self._topics:
             bell.ring(topic)

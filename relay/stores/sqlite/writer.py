@@ -10,7 +10,8 @@ wait at every one of them for its turn to run Python again, which under load cos
 
 One caller's fault never fails another's change. A function gives a RequestError as the outcome of the item that deserves it,
 having written nothing for it. Any other failure rolls the transaction back, and each item is tried in a transaction of its
-own; unless the file itself is at fault (full, locked, broken), when all that wait fail at once.
+own; unless the file itself is at fault (full, locked, broken), when all that wait fail at once, but for what nobody waits for: an
+`undo` is kept until the file takes something again.
 
 A caller who is cancelled while it waits is dropped if its turn has not come. Otherwise its change stands; what it took for
 itself and can no longer hold (a claim) is given back by its `undo`.
@@ -58,6 +59,7 @@ class _Waiting(Struct, eq=False):
     future: asyncio.Future[Any]
     undo: Callable[[Any], Single[None]] | None = None
     is_long: bool = False
+    is_undo: bool = False
 
 
 class Writer:
@@ -68,8 +70,10 @@ class Writer:
         self._bell = bell
         self._forget = forget
         self._queue: deque[_Waiting] = deque()
+        self._put_off: list[_Waiting] = []
         self._wake = asyncio.Event()
         self._is_closing = False
+        self._is_closed = False
         self._thread = ThreadPoolExecutor(1, "sqlite writer")
         self._task = asyncio.create_task(self._run(), name="sqlite writer")
 
@@ -99,14 +103,14 @@ class Writer:
         return await self.write(_one_by_one, single, is_long=True)
 
     async def close(self) -> None:
-        """Commit what waits, then close the connection."""
-        if self._is_closing:
-            return
+        """Commit what waits, then close the connection. Whoever closes it too waits for that as well."""
         self._is_closing = True
         self._wake.set()
         await asyncio.wait([self._task])
-        await self._in_thread(self._connection.close)
-        self._thread.shutdown()
+        if not self._is_closed:
+            await self._in_thread(self._connection.close)
+            self._is_closed = True
+            self._thread.shutdown()
 
     async def _run(self) -> None:
         try:
@@ -144,11 +148,12 @@ class Writer:
             raise
         for waiting, outcome in zip(batch, outcomes, strict=True):
             self._tell(waiting, outcome)
+        self._take_up()
         transaction.finish(self._bell)
 
     async def _after_failure(self, batch: list[_Waiting], exc: Exception) -> None:
         if is_fault_of_file := _is_fault_of_file(exc):
-            batch = [*batch, *self._queue]
+            batch = self._without_undos([*batch, *self._queue])
             self._queue.clear()
         if is_fault_of_file or len(batch) == 1:
             for waiting in batch:
@@ -160,6 +165,17 @@ class Writer:
             except BaseException:
                 self._queue.extend(batch[index + 1:])
                 raise
+
+    def _without_undos(self, waiting: list[_Waiting]) -> list[_Waiting]:
+        self._put_off += [one for one in waiting if one.is_undo]
+        return [one for one in waiting if not one.is_undo]
+
+    def _take_up(self) -> None:
+        """The file has taken something: it may take what was put off."""
+        if self._put_off:
+            self._queue.extend(self._put_off)
+            self._put_off.clear()
+            self._wake.set()
 
     async def _commit(self, transaction: Transaction, batch: list[_Waiting]) -> list[Any]:
         try:
@@ -223,7 +239,8 @@ class Writer:
 
     def _undo(self, waiting: _Waiting, outcome: Any) -> None:  # noqa: ANN401 -- as above
         if waiting.undo is not None and not isinstance(outcome, RequestError):
-            self._queue.append(_Waiting(_one_by_one, waiting.undo(outcome), asyncio.get_running_loop().create_future()))
+            undo = waiting.undo(outcome)
+            self._queue.append(_Waiting(_one_by_one, undo, asyncio.get_running_loop().create_future(), is_undo=True))
             self._wake.set()
 
 
@@ -252,7 +269,7 @@ def _outcome(transaction: Transaction, single: Single[Result]) -> Result | Reque
 
 
 def _fail(waiting: _Waiting, cause: Exception | None) -> None:
-    if waiting.future.done():
+    if waiting.future.done() or waiting.is_undo:
         return
     error = StoreError(f"the database cannot take this: {cause}" if cause else "the store's writer has stopped")
     error.__cause__ = cause

@@ -1,0 +1,53 @@
+"""Many rows in few statements."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from relay.stores.sqlite.transaction import Transaction
+
+_INSERT = "INSERT INTO things (id, name, size) VALUES :rows"
+_UPDATE = """WITH new (id, size) AS (VALUES :rows) UPDATE things SET size = new.size FROM new WHERE things.id = new.id"""
+NUMBERS = pytest.mark.parametrize(("number", "statements"), [(0, 0), (1, 1), (32, 1), (33, 2), (100, 4)])
+
+
+@pytest.fixture
+def connection() -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE things (id TEXT PRIMARY KEY, name TEXT, size INTEGER) STRICT")
+        yield connection
+
+
+def traced(connection: sqlite3.Connection) -> list[str]:
+    statements: list[str] = []
+    connection.set_trace_callback(statements.append)
+    return statements
+
+
+@NUMBERS
+def test_rows_are_written_thirty_two_at_a_time(connection: sqlite3.Connection, number: int, statements: int) -> None:
+    made = traced(connection)
+    rows = [{"size": at if at % 3 else None, "unasked": 1, "id": f"{at:03}", "name": f"n{at}, (?) :rows"} for at in range(number)]
+    Transaction(connection).run_rows(_INSERT, rows)
+    assert len(made) == statements
+    connection.set_trace_callback(None)
+    assert connection.execute("SELECT id, name, size FROM things ORDER BY id").fetchall() == [
+        (row["id"], row["name"], row["size"]) for row in rows]
+
+
+@NUMBERS
+def test_each_row_updates_its_own(connection: sqlite3.Connection, number: int, statements: int) -> None:
+    connection.executemany("INSERT INTO things (id, size) VALUES (?, 0)", [(f"{at:03}",) for at in range(101)])
+    made = traced(connection)
+    Transaction(connection).run_rows(_UPDATE, [{"id": f"{at:03}", "size": at + 1} for at in reversed(range(number))])
+    assert len(made) == statements
+    connection.set_trace_callback(None)
+    expected = [at + 1 if at < number else 0 for at in range(101)]
+    assert [size for size, in connection.execute("SELECT size FROM things ORDER BY id")] == expected
+
+
+def test_a_column_that_a_row_does_not_have_is_a_fault(connection: sqlite3.Connection) -> None:
+    with pytest.raises(KeyError, match="size"):
+        Transaction(connection).run_rows(_INSERT, [{"id": "1", "name": "n"}])
