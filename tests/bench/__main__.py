@@ -19,6 +19,7 @@ from tests.bench import (
     memory,
     pipeline,
     poll,
+    profile,
     reference,
     soak,
     start,
@@ -35,6 +36,7 @@ SCENARIOS: Final[dict[str, Callable[[Scale], Coroutine[Any, Any, list[Figure]]]]
     "reference": reference.measure, "ingest": ingest.measure, "pipeline": pipeline.measure, "latency": latency.measure,
     "submit": submit.measure, "poll": poll.measure, "isolation": isolation.measure, "growth": growth.measure,
     "backlog": backlog.measure, "start": start.measure, "memory": memory.measure, "statements": statements.measure,
+    "profile": profile.measure,
 }
 FORMS: Final = {"full": FULL, "short": SHORT, "tiny": TINY}
 _BY_HAND: Final[dict[str, Callable[[], Coroutine[Any, Any, None]]]] = {"soak": soak.run, "crash": crash.run}

@@ -34,11 +34,12 @@ def run_bench(folder: Path, *scenarios: str) -> dict[str, Any]:
 
 def test_the_scenarios_of_the_callback_path_run_and_lose_nothing(tmp_path: Path) -> None:
     """They fail by themselves if an answer is not 200, or an event does not come."""
-    told = run_bench(tmp_path, "ingest", "pipeline", "statements")
+    told = run_bench(tmp_path, "ingest", "pipeline", "statements", "profile")
     named = {(figure["scenario"], figure["name"]): figure for figure in told["figures"]}
     assert named["ingest", "callbacks"]["runs"][0] > 0
     assert named["pipeline, 5 subscriptions", "deliveries"]["goal"] == "≥ 5,000"
     assert named["statements", "per event, amortised"]["median"] > 0
+    assert named["profile", "processor time per event"]["median"] > 0
     ET.parse(tmp_path / "bench.svg")  # noqa: S314 -- our own
 
 
