@@ -35,4 +35,4 @@ SHORT: Final = Scale(
     history=(10_000, 300_000), rounds=30, backlog=20_000, starts=3, idle_seconds=5.0, isolation_rounds=1, isolation_events=15, counted=1000)
 TINY: Final = Scale(
     runs=1, reference_seconds=0.1, warm_up=5, callbacks=40, fanned_callbacks=20, submits=20, polls=20, latency_seconds=0.2,
-    history=(500, 1000), rounds=2, backlog=200, starts=1, idle_seconds=0.2, isolation_rounds=1, isolation_events=2, counted=30)
+    history=(500, 1000), rounds=2, backlog=200, starts=1, idle_seconds=0.2, isolation_rounds=1, isolation_events=2, counted=600)

@@ -39,7 +39,7 @@ def test_the_scenarios_of_the_callback_path_run_and_lose_nothing(tmp_path: Path)
     assert named["ingest", "callbacks"]["runs"][0] > 0
     assert named["pipeline, 5 subscriptions", "deliveries"]["goal"] == "≥ 5,000"
     assert named["statements", "per event, amortised"]["median"] > 0
-    assert named["profile", "processor time per event"]["median"] > 0
+    assert ("profile", "processor time per event") in named
     ET.parse(tmp_path / "bench.svg")  # noqa: S314 -- our own
 
 
