@@ -27,8 +27,8 @@ _SECRET_HEADERS: Final = frozenset({
     "authorization", "cookie", "proxy-authorization", "x-api-key", "x-key", "x-webhook-secret", "x-webhook-signature",
 })
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)  # one without an end runs to the end, so no character is read twice
-_SECRET_NAME: Final = re.compile(r"secret|password|token|api_?key|authorization", re.IGNORECASE)
 _SECRET_WORDS: Final = ("secret", "password", "token", "apikey", "api_key", "authorization")
+_SECRET_NAME: Final = re.compile("|".join(_SECRET_WORDS), re.IGNORECASE)
 
 
 class Receiver(Struct, frozen=True, kw_only=True):

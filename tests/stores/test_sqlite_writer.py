@@ -206,7 +206,7 @@ async def test_readers_cannot_write(tmp_path: Path) -> None:
 
 def test_a_commit_of_the_writer_waits_for_the_disk(tmp_path: Path) -> None:
     with closing(connect_writer(tmp_path / "relay.db")) as connection:
-        assert connection.execute("PRAGMA synchronous").fetchall() == [(2,)]
+        assert connection.execute("PRAGMA synchronous").fetchone()[0] == 2
 
 
 async def test_the_statements_of_a_change_are_made_in_the_event_loop_and_its_commit_is_not(desk: Desk) -> None:

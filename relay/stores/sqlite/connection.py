@@ -43,6 +43,7 @@ def as_rows(fetched: Iterable[sqlite3.Row]) -> list[Row]:
 def connect_writer(path: Path) -> sqlite3.Connection:
     """To be used by one thread at a time. It does not wait for a stranger. Raises sqlite3.Error."""
     connection = sqlite3.connect(path, isolation_level=None, timeout=0, check_same_thread=False, cached_statements=_STATEMENTS)
+    connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA cache_size = -16384")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from relay.bell import Bell
-from relay.stores.sqlite.connection import Parameters, Row
+from relay.stores.sqlite.connection import Parameters, Row, as_rows
 
 _log = logging.getLogger(__name__)
 
@@ -38,12 +38,7 @@ class Transaction:
         self._after: list[Callable[[], None]] = []
 
     def fetch(self, sql: str, parameters: Parameters) -> list[Row]:
-        cursor = self._connection.execute(sql, parameters)
-        rows = cursor.fetchall()
-        if not rows:
-            return []
-        columns = [column[0] for column in cursor.description]
-        return [dict(zip(columns, row, strict=True)) for row in rows]
+        return as_rows(self._connection.execute(sql, parameters))
 
     def fetch_one(self, sql: str, parameters: Parameters) -> Row | None:
         rows = self.fetch(sql, parameters)
