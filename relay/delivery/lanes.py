@@ -8,14 +8,16 @@ So however many receivers hang, half of the places go round among those that ans
 A lane that has not answered yet may turn out to hang: such lanes and slow ones together have seven eighths of the places, so that a
 thousand new ones that hang leave the rest to those that are known to answer, from the first moment on.
 
-In a lane that is neither ordered, nor paced, nor slow a few more deliveries stand in line, so that an attempt that ends is followed
-by the next without asking the store; they are bounded too. All the rest waits in the store.
+In a lane that is neither ordered, nor paced, nor slow more deliveries stand in line, so that an attempt that ends is followed by the
+next without asking the store: as many as it carries in a few seconds, since the store takes as long to write, claim and read one as
+an attempt takes. They are bounded in all, by number and by bytes. All the rest waits in the store.
 
 Times are seconds of a clock that only goes forward.
 """
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -27,9 +29,10 @@ from relay.ports import Job
 
 SLOW_SECONDS: Final = 2.0
 _WIDEST: Final = 1024
-_LINE_SECONDS: Final = 0.1
-_LONGEST_LINE: Final = 256
-_MOST_IN_LINE: Final = 1024
+_LINE_SECONDS: Final = 5.0
+_LONGEST_LINE: Final = 2048
+_MOST_IN_LINE: Final = 4096
+_MOST_BYTES_IN_LINE: Final = 16 * 1024 * 1024  # of events
 _MOST_REMEMBERED: Final = 4096  # lanes with nothing under way
 
 
@@ -82,7 +85,7 @@ class Lane:
         return min(1, room) if self._interval else room
 
     def room_in_line(self) -> int:
-        """A line holds as much as the lane carries in a tenth of a second, and at least one for each that may be under way; but only
+        """A line holds as much as the lane carries in five seconds, and at least one for each that may be under way; but only
         where something is that it can follow."""
         if not self.is_quick or self._window == 1:
             return 0
@@ -118,7 +121,7 @@ class Lanes:
         self._taken = 0
         self._slow = 0
         self._doubtful = 0
-        self._in_line = 0
+        self._in_line = self._bytes_in_line = 0
         self._quick: dict[Place, None] = {}  # in the order in which they began
         self._busy: dict[str, Lane] = {}
         self._idle: dict[str, Lane] = {}
@@ -174,6 +177,7 @@ class Lanes:
             return False
         lane.line.append(job)
         self._in_line += 1
+        self._bytes_in_line += len(job.event.body)
         return True
 
     def leave(self, place: Place) -> None:
@@ -195,8 +199,9 @@ class Lanes:
         place = self.begin(lane.line[0], now)
         if place is None:
             return None
-        self._in_line -= 1
-        return lane.line.popleft(), place
+        job = lane.line.popleft()
+        self._count_out([job])
+        return job, place
 
     def empty(self, name: str) -> list[Job]:
         """Send away the line of one lane."""
@@ -205,7 +210,7 @@ class Lanes:
             return []
         jobs = list(lane.line)
         lane.line.clear()
-        self._in_line -= len(jobs)
+        self._count_out(jobs)
         if lane.under_way == 0:
             self._rest(lane)
         return jobs
@@ -218,6 +223,10 @@ class Lanes:
     def empty_all(self) -> list[Job]:
         """Send away all that stand in line."""
         return [job for name in list(self._busy) for job in self.empty(name)]
+
+    def _count_out(self, jobs: Sequence[Job]) -> None:
+        self._in_line -= len(jobs)
+        self._bytes_in_line -= sum(len(job.event.body) for job in jobs)
 
     def _lane(self, subscription: Subscription) -> Lane:
         lane = self._busy.get(subscription.id) or self._idle.get(subscription.id)
@@ -260,7 +269,7 @@ class Lanes:
         return max(0, min(room, self._room_in_doubt()) if lane.is_doubtful else room)
 
     def _room_in_line(self, lane: Lane) -> int:
-        return min(lane.room_in_line(), _MOST_IN_LINE - self._in_line)
+        return min(lane.room_in_line(), _MOST_IN_LINE - self._in_line) if self._bytes_in_line < _MOST_BYTES_IN_LINE else 0
 
     def _room_in_doubt(self) -> int:
         return self._places * 7 // 8 - self._doubtful

@@ -43,6 +43,7 @@ class Connection(asyncio.Protocol):
         self.is_reusable = False
         self.answer: Answer | None = None  # of the exchange under way, from the end of its head on
         self._transport: asyncio.Transport | None = None
+        self._kernel: select.poll | None = None
         self._parser: httptools.HttpResponseParser | None = None
         self._waiter: asyncio.Future[Answer] | None = None
         self._limit = 0
@@ -71,11 +72,7 @@ class Connection(asyncio.Protocol):
 
     def is_quiet(self) -> bool:
         """Whether nothing has come that was not asked for, not even to the kernel."""
-        if self._transport is None:
-            return False
-        kernel = select.poll()
-        kernel.register(self._transport.get_extra_info("socket"), select.POLLIN)
-        return not kernel.poll(0)
+        return self._kernel is not None and not self._kernel.poll(0)
 
     def close(self) -> None:
         """At once: what was not sent yet is thrown away."""
@@ -85,6 +82,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # a stream is what was asked for; uvloop's is no asyncio.Transport
+        self._kernel = select.poll()
+        self._kernel.register(transport.get_extra_info("socket"), select.POLLIN)
         self.is_open = True
 
     def data_received(self, data: bytes) -> None:

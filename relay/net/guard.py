@@ -33,7 +33,7 @@ _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _LARGEST_PORT: Final = 65535
 
 
-class Policy(Struct, frozen=True):
+class Policy(Struct, frozen=True, cache_hash=True):
     """What the operator allows: networks that are open though they are private, and plain http outside them."""
 
     allow_cidrs: tuple[Network, ...] = ()

@@ -168,8 +168,9 @@ def _second(timestamp: int) -> str:
 
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:
-    skipped = _QUICK_FIELDS if type(record) is QuickRecord else 0
-    added = itertools.islice(vars(record).items(), skipped, None)
+    if type(record) is QuickRecord:  # what is added stands behind its own, and logging has refused the names of those
+        return dict(itertools.islice(vars(record).items(), _QUICK_FIELDS, None))
+    added = vars(record).items()
     return {name: value for name, value in added if name not in _OWN_FIELDS and not name.startswith("_")}
 
 

@@ -11,6 +11,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from relay.errors import Malformed, NotFound, TooLarge, Unauthorized
+from relay.model import Verdict
 from relay.web.body import MEBIBYTE, read_bytes
 from relay.web.middleware import add_to_log
 from relay.web.operation import Answer, Call, NoBody, NoQuery, Operation, answer_json
@@ -19,6 +20,7 @@ from relay.web.shapes import Receipt
 
 _MAX_BODY: Final = MEBIBYTE
 _PATH: Final = "/callbacks/{provider}/{token}"
+_RECEIPTS: Final = {verdict: answer_json(Receipt(code=200, msg="success", verdict=verdict)) for verdict in Verdict}
 
 
 async def take_callback(call: Call[NoQuery, NoBody]) -> Response:
@@ -32,7 +34,7 @@ async def _take(web: Web, request: Request, provider: str, token: str) -> Respon
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.scope["headers"]}  # in lower case, by ASGI
     received = await web.tasks.receive(provider, token, headers, body)
     add_to_log(request.scope, task=received.task_id, verdict=received.verdict)
-    return answer_json(Receipt(code=200, msg="success", verdict=received.verdict))
+    return _RECEIPTS[received.verdict]
 
 
 class CallbackFront:

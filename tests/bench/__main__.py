@@ -17,6 +17,7 @@ from tests.bench import (
     isolation,
     latency,
     memory,
+    overload,
     pipeline,
     poll,
     profile,
@@ -34,7 +35,7 @@ from tests.bench.table import table, write_json
 
 SCENARIOS: Final[dict[str, Callable[[Scale], Coroutine[Any, Any, list[Figure]]]]] = {
     "reference": reference.measure, "ingest": ingest.measure, "pipeline": pipeline.measure, "latency": latency.measure,
-    "submit": submit.measure, "poll": poll.measure, "isolation": isolation.measure, "growth": growth.measure,
+    "submit": submit.measure, "poll": poll.measure, "overload": overload.measure, "isolation": isolation.measure, "growth": growth.measure,
     "backlog": backlog.measure, "start": start.measure, "memory": memory.measure, "statements": statements.measure,
     "profile": profile.measure,
 }

@@ -22,11 +22,11 @@ import uvloop
 
 from tests.bench.load import Load, Told, times_of
 
-_AGAIN_AFTER: Final = 0.02
+_GREETING: Final = b"GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"  # whatever is answered: the kernel connects before anybody accepts
 
 
 class _Connection(asyncio.Protocol):
-    """One request at a time; `index` and `due` are those of the one under way."""
+    """One request at a time; `index`, `due` and `sent` are those of the one under way."""
 
     def __init__(self, crew: "_Crew") -> None:
         self._crew = crew
@@ -34,10 +34,15 @@ class _Connection(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.index = -1
         self.due = 0.0
+        self.sent = 0.0
+        self.is_greeted = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
-        self._crew.give(self)
+        if self._crew.greets:
+            self.transport.write(_GREETING)
+        else:
+            self._crew.greeted(self)
 
     def data_received(self, data: bytes) -> None:
         data = self._rest + data
@@ -50,7 +55,10 @@ class _Connection(asyncio.Protocol):
         if len(data) < end + 4 + length:
             return
         self._rest = data[end + 4 + length:]
-        self._crew.answered(self, int(data[9:12]))
+        if self.is_greeted:
+            self._crew.answered(self, int(data[9:12]))
+        else:
+            self._crew.greeted(self)
 
     def connection_lost(self, _exc: Exception | None) -> None:
         self.transport = None
@@ -69,11 +77,14 @@ class _Crew:
         self._opening: set[asyncio.Task[None]] = set()
         self._left = self._plan()
         self._is_over = False
+        self._greeted = 0
+        self._all_greeted = asyncio.Event()
         self.finished = self._loop.create_future()
         self.answers: dict[int, int] = {}
         self.refused = self.broken = self.under_way = 0
         self.begun = self.ended = 0.0
         self.answered_after: list[float] = []
+        self.took: list[float] = []
         self.late: list[float] = []
         self.due: dict[int, float] = {}
 
@@ -84,9 +95,21 @@ class _Crew:
 
     async def open(self) -> None:
         await asyncio.gather(*(self._connect() for _ in range(self._load.connections)))
+        await self._all_greeted.wait()
 
     async def _connect(self) -> None:
         await self._loop.create_connection(lambda: _Connection(self), "127.0.0.1", self._load.port)
+
+    @property
+    def greets(self) -> bool:
+        return self._load.greets
+
+    def greeted(self, connection: _Connection) -> None:
+        connection.is_greeted = True
+        self._greeted += 1
+        if self._greeted == self._load.connections:
+            self._all_greeted.set()
+        self.give(connection)
 
     def begin(self) -> None:
         self.begun = time.monotonic()
@@ -131,6 +154,7 @@ class _Crew:
             return
         connection.due, connection.index = following
         self.under_way += 1
+        connection.sent = time.monotonic()
         connection.transport.write(self._requests[connection.index])
         self.due.setdefault(connection.index, connection.due)
 
@@ -152,6 +176,7 @@ class _Crew:
             self._again(connection)
         else:
             self.answered_after.append(now - connection.due)
+            self.took.append(now - connection.sent)
             self.answers[status] = self.answers.get(status, 0) + 1
             self.ended = now
         connection.index = -1
@@ -160,7 +185,7 @@ class _Crew:
 
     def _again(self, connection: _Connection) -> None:
         self.under_way += 1  # it is not done with, so it counts until it is in line again
-        self._loop.call_later(_AGAIN_AFTER, self._back_in_line, connection.due, connection.index)
+        self._loop.call_later(self._load.again_after, self._back_in_line, connection.due, connection.index)
 
     def _back_in_line(self, due: float, index: int) -> None:
         self.under_way -= 1
@@ -196,7 +221,7 @@ async def _drive(load: Load, requests: list[tuple[str, bytes]]) -> tuple[Told, d
     await crew.finished
     cpu = time.process_time() - cpu
     told = Told(answers=crew.answers, refused=crew.refused, broken=crew.broken, begun=crew.begun, ended=crew.ended, cpu_seconds=cpu,
-                answered=times_of(crew.answered_after), late=times_of(crew.late) if load.rate else None)
+                answered=times_of(crew.answered_after), took=times_of(crew.took), late=times_of(crew.late) if load.rate else None)
     return told, {requests[index][0]: due for index, due in crew.due.items()}
 
 

@@ -23,11 +23,14 @@ class Times(Struct, frozen=True, kw_only=True):
 class Load(Struct, frozen=True, kw_only=True):
     """`requests`: a file of (key, request) pairs in MessagePack. Each is sent once, or, with `seconds`, one after the other again and
     again for so long. With `rate` they are sent at that pace, whatever becomes of the ones before, else each connection
-    sends its next one as soon as it has an answer. `stamps`: a file for when each key was to be sent."""
+    sends its next one as soon as it has an answer. `stamps`: a file for when each key was to be sent. `again_after`: seconds until
+    what was refused is sent again. `greets`: each connection asks for something first, so that it is known to be accepted."""
 
     port: int
     requests: str
     connections: int = 64
+    greets: bool = False
+    again_after: float = 0.02
     rate: float | None = None
     seconds: float | None = None
     stamps: str | None = None
@@ -36,8 +39,8 @@ class Load(Struct, frozen=True, kw_only=True):
 class Told(Struct, frozen=True, kw_only=True):
     """What became of a load. `answers`: how many of each status, 503 not among them: those were sent again, `refused` times, as
     were the `broken` ones whose connection ended. Times are of CLOCK_MONOTONIC. `answered`: from when a request was to be sent, so that
-    one that waits for a connection counts from there. `late`, where a pace is kept: how long after that the generator
-    saw to it, which is its own share of the wait."""
+    one that waits for a connection counts from there. `took`: from when that was sent which was answered so. `late`, where a pace is
+    kept: how long after a request was to be sent the generator saw to it, which is its own share of the wait."""
 
     answers: dict[int, int]
     refused: int
@@ -46,6 +49,7 @@ class Told(Struct, frozen=True, kw_only=True):
     ended: float
     cpu_seconds: float
     answered: Times
+    took: Times
     late: Times | None
 
     @property

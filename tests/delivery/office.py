@@ -80,7 +80,7 @@ class Office:
         return await self.store.attempts(ACCOUNT, delivery.id)
 
     async def number_of(self, status: DeliveryStatus) -> int:
-        return len((await self.store.deliveries(ACCOUNT, DeliveryFilter(status=status), limit=500)).data)
+        return len((await self.store.deliveries(ACCOUNT, DeliveryFilter(status=status), limit=5000)).data)
 
 
 class Shim:

@@ -129,13 +129,13 @@ async def test_a_burst_arrives_once_each_whatever_there_is_no_room_for(office: O
     async with Receiver() as receiver:
         async with office.at_work(worker_at(tap, office)):
             await known(office, receiver, successes=3)
-            made = await finish(office, 300)
-            await receiver.wait_for_requests(303)
-        assert 0 < len(tap.handed) < 300
+            made = await finish(office, 2400)
+            await receiver.wait_for_requests(2403)
+        assert 0 < len(tap.handed) < 2400
         sent = [request.headers["webhook-id"] for request in receiver.requests[3:]]
         assert sorted(sent) == sorted(delivery.event_id for delivery in made)
         assert receiver.most_at_once <= 8
-    assert await office.number_of(DeliveryStatus.DELIVERED) == 303
+    assert await office.number_of(DeliveryStatus.DELIVERED) == 2403
 
 
 async def test_what_the_worker_has_no_place_for_after_all_goes_back_and_arrives(office: Office) -> None:
@@ -146,7 +146,7 @@ async def test_what_the_worker_has_no_place_for_after_all_goes_back_and_arrives(
             return 1_000
 
     tap = Boundless(office.store)
-    async with Receiver(Answer(pieces=20, pause=0.05)) as receiver:
+    async with Receiver(Answer(pieces=5, pause=0.1)) as receiver:
         async with office.at_work(worker_at(tap, office)):
             await known(office, receiver)  # not so quick that a long line would stand there
             receiver.say(OK)

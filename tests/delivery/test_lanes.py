@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from relay.delivery.lanes import SLOW_SECONDS, Lanes, Place
 from relay.delivery.outcome import Tried
@@ -36,10 +37,10 @@ def end(lanes: Lanes, place: Place, *, status: int | None = 200, seconds: float 
     lanes.leave(place)
 
 
-def widened(lanes: Lanes, subscription: Subscription = ONE) -> None:
+def widened(lanes: Lanes, subscription: Subscription = ONE, *, seconds: float = 0.1) -> None:
     """A lane with so many successes that it is as wide as it can be."""
     for _ in range(10):
-        end(lanes, begun(lanes, subscription))
+        end(lanes, begun(lanes, subscription), seconds=seconds)
 
 
 def crowd(number: int, **given: Any) -> list[Subscription]:
@@ -180,13 +181,13 @@ def test_however_many_hang_a_quick_one_finds_a_place() -> None:
         end(lanes, begun(lanes, now=now))
 
 
-def test_a_wide_lane_has_a_line_and_the_first_in_line_begins_when_there_is_a_place() -> None:
+def test_a_wide_lane_has_a_line_for_five_seconds_and_the_first_in_line_begins_when_there_is_a_place() -> None:
     lanes = Lanes(512)
-    widened(lanes)
+    widened(lanes, seconds=1.0)
     places = [begun(lanes) for _ in range(8)]
-    waiting = [job() for _ in range(9)]
-    assert lanes.rooms(0.0) == {"sub_1": 8}
-    assert [lanes.wait(each) for each in waiting] == [True] * 8 + [False]
+    waiting = [job() for _ in range(41)]
+    assert lanes.rooms(0.0) == {"sub_1": 40}
+    assert [lanes.wait(each) for each in waiting] == [True] * 40 + [False]
     assert lanes.rooms(0.0) == {"sub_1": 0}
     assert lanes.follow("sub_1", 0.0) is None
     end(lanes, places[0])
@@ -219,7 +220,22 @@ def test_all_lines_together_are_bounded() -> None:
         begun(lanes, each)
         while lanes.wait(job(each)):
             pass
-    assert len(lanes.empty_all()) == 1024
+    assert len(lanes.empty_all()) == 4096
+
+
+def test_what_stands_in_line_is_bounded_in_bytes_too_and_there_is_room_again_once_it_is_gone() -> None:
+    lanes = Lanes(512)
+    widened(lanes)
+    place = begun(lanes)
+    long = job()
+    long = replace(long, event=replace(long.event, body=bytes(7 * 1024 * 1024)))
+    assert [lanes.wait(long) for _ in range(4)] == [True, True, True, False]
+    assert lanes.rooms(0.0) == {"sub_1": 7}
+    end(lanes, place)
+    assert lanes.follow("sub_1", 0.0) is not None
+    assert lanes.wait(long)
+    lanes.empty_all()
+    assert lanes.wait(job())
 
 
 def test_who_stands_in_line_can_be_sent_away() -> None:
