@@ -35,7 +35,9 @@ def next_attempt_at(schedule: Sequence[float], attempts_made: int, now: datetime
 def read_retry_after(value: str | None, now: datetime) -> timedelta | None:
     """What a Retry-After header asks for, at most a day; None if there is none, or nothing that can be read. A date that has
     passed asks for nothing."""
-    text = (value or "").strip()
+    if value is None:
+        return None
+    text = value.strip()
     if _SECONDS.fullmatch(text):
         return timedelta(seconds=min(float(text), LONGEST_RETRY_AFTER.total_seconds()))
     date = _read_date(text)

@@ -30,8 +30,10 @@ _decoder = msgspec.json.Decoder(_Limited)
 
 def address_for(form: str, url: str) -> str:
     """Where a message of this format is posted. What the owner wrote stays as it is; a `wait` of theirs wins."""
+    if form != _DISCORD:
+        return url
     parts = urlsplit(url)
-    if form != _DISCORD or any(name == "wait" for name, _ in parse_qsl(parts.query, keep_blank_values=True)):
+    if any(name == "wait" for name, _ in parse_qsl(parts.query, keep_blank_values=True)):
         return url
     return parts._replace(query=f"{parts.query}&wait=true" if parts.query else "wait=true").geturl()
 

@@ -110,6 +110,8 @@ class Place:
 
     def as_seen(self, job: Job) -> Job:
         """The job with the slowness that we know."""
+        if self.lane.slowness == job.subscription.slowness:
+            return job
         return msgspec.structs.replace(job, subscription=msgspec.structs.replace(job.subscription, slowness=self.lane.slowness))
 
 

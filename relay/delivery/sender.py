@@ -53,6 +53,7 @@ class Sender:
         self._new_id = new_id
         self._timeout = timeout
         self._open = functools.lru_cache(maxsize=1024)(vault.open)  # a subscriber's secret is opened for every attempt
+        self._key = functools.lru_cache(maxsize=1024)(lambda sealed: read_webhook_secret(vault.open(sealed)))
 
     async def send(self, job: Job) -> Tried:
         """Make the next attempt of a delivery. Whatever goes wrong on the way is told in it; only a fault of ours raises."""
@@ -100,7 +101,7 @@ class Sender:
         secrets = [one.sealed_secret, one.previous_sealed_secret if is_rotating else None]
         private_keys = [one.sealed_private_key, one.previous_sealed_private_key if is_rotating else None]
         return webhook_signature(
-            [read_webhook_secret(self._open(secret)) for secret in secrets if secret and "v1" in one.signatures],
+            [self._key(secret) for secret in secrets if secret and "v1" in one.signatures],
             event_id, int(now.timestamp()), body,
             private_keys=[read_private_key(self._open(key)) for key in private_keys if key and "v1a" in one.signatures])
 
