@@ -59,6 +59,10 @@ class Malformed(RequestError):
     """The body is not what it says it is."""
 
 
+class Late(Malformed):
+    """The body did not arrive in time."""
+
+
 class Invalid(RequestError):
     """A field is not what it may be."""
 

@@ -131,7 +131,8 @@ class Account(Struct, frozen=True, kw_only=True):
 
 
 class Key(Struct, frozen=True, kw_only=True):
-    """An API key without the key: `hash` is hex SHA-256 of it."""
+    """An API key without the key: `hash` is hex SHA-256 of it. `via`: drop-in -> the provider that makes its pictures for this key,
+    where that is not as the settings say."""
 
     id: str
     account_id: str
@@ -140,6 +141,7 @@ class Key(Struct, frozen=True, kw_only=True):
     scopes: tuple[Scope, ...]
     created_at: datetime
     revoked_at: datetime | None = None
+    via: dict[str, str] = {}
 
 
 class TaskError(Struct, frozen=True, kw_only=True):
@@ -180,7 +182,8 @@ class Task(Struct, frozen=True, kw_only=True):
     `input` holds the normalized fields that the caller gave (never null ones), `options` among them; an input picture that
     came as bytes stands there as `image:` + the id under which the archive keeps it.
     `accepted`: the provider's answer to the submit call has come (always true of a watched task); `sends`: how often the
-    submit request was started. `watched`: the caller's app submits it, Relay does not.
+    submit request was started. `watched`: the caller's app submits it, Relay does not. `dropin`: the provider in whose place it was
+    asked for, by an app that knows it by Relay's id.
     """
 
     id: str
@@ -205,6 +208,7 @@ class Task(Struct, frozen=True, kw_only=True):
     sends: int = 0
     polls: int = 0
     deadline_at: datetime | None = None
+    dropin: str | None = None
 
 
 class Update(Struct, frozen=True, kw_only=True):

@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "listen": "Stream events to a local URL, or just show them.",
     "trigger": "Send a sample event to the subscriptions.",
     "migrate": "Bring the database's schema up to date.",
+    "import": "Move an installation from SQLite to PostgreSQL.",
     "config": "Show the settings in force and where they come from.",
     "healthcheck": "Tell by the exit code whether the service is ready.",
 }

@@ -5,12 +5,16 @@ so two starts at the same moment agree on one key, and a start that is cut short
 
 Keys are not made beside a database that is there already: what it holds was encrypted and handed out with other keys, and
 new ones would make it silently useless.
+
+Processes that share a PostgreSQL database are given the same secret keys. If they are given no admin key they make it from those, so that
+it is the same for all of them, and opens the database whoever started last.
 """
 
+import base64
 import fcntl
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
@@ -20,6 +24,7 @@ import msgspec
 from relay.errors import ConfigError, FieldProblem
 from relay.settings import Settings
 from relay.settings.values import read_admin_key, read_secret_keys
+from relay.signing import derive_key
 
 SECRET_KEYS_FILE: Final = "secret-keys"  # noqa: S105 -- a file name
 ADMIN_KEY_FILE: Final = "admin-key"
@@ -46,6 +51,8 @@ def prepare_data_dir(settings: Settings) -> Prepared:
                 return Prepared(msgspec.structs.replace(settings, secret_keys=secret_keys), None, is_new=False)
             path = folder / ADMIN_KEY_FILE
             is_new = not path.exists()
+            if settings.database_url:
+                is_new = _write_shared_admin_key(path, secret_keys)
             text = _read_or_make(path, lambda: f"rly_{secrets.token_urlsafe(32)}")
             admin_key = _checked("RELAY_ADMIN_KEY", path, text, read_admin_key)
             return Prepared(msgspec.structs.replace(settings, secret_keys=secret_keys, admin_key=admin_key), path, is_new)
@@ -63,17 +70,34 @@ def _secret_keys(settings: Settings) -> tuple[str, ...]:
     return _checked("RELAY_SECRET_KEYS", path, _read_or_make(path, lambda: secrets.token_urlsafe(48)), read_secret_keys)
 
 
+def _write_shared_admin_key(path: Path, secret_keys: Sequence[str]) -> bool:
+    """By the oldest secret key, which stays when a new one is put in front. False if it stood there."""
+    key = "rly_" + base64.urlsafe_b64encode(derive_key(secret_keys[-1], "admin key")).decode().rstrip("=")
+    if path.exists() and _read(path) == key:
+        return False
+    _write(path, key)
+    return True
+
+
 def _read_or_make(path: Path, make: Callable[[], str]) -> str:
     if not path.exists():
-        draft = path.with_name(f"{path.name}.new")
-        draft.unlink(missing_ok=True)
-        draft.touch(mode=0o600, exist_ok=False)
-        with draft.open("w", encoding="ascii") as file:
-            file.write(make() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        draft.rename(path)
+        _write(path, make())
+    return _read(path)
+
+
+def _read(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace").strip()
+
+
+def _write(path: Path, text: str) -> None:
+    draft = path.with_name(f"{path.name}.new")
+    draft.unlink(missing_ok=True)
+    draft.touch(mode=0o600, exist_ok=False)
+    with draft.open("w", encoding="ascii") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    draft.rename(path)
 
 
 def _checked(name: str, path: Path, text: str, read: Callable[[str], _Value]) -> _Value:

@@ -4,6 +4,7 @@ import click
 
 from relay.cli.client import at, connect
 from relay.cli.noun import noun
+from relay.cli.pairs import read_pairs
 from relay.cli.screen import field, json_option, moment, page_options, show_done, show_item, show_page
 from relay.model import Scope
 
@@ -27,10 +28,11 @@ def list_keys(limit: int, cursor: str | None, *, as_json: bool) -> None:
 @click.option("--scope", "scopes", multiple=True, type=click.Choice([scope.value for scope in Scope]), required=True,
               help="What the key may do; may be repeated.")
 @click.option("--account", help="The account it belongs to, if not yours (admin).")
+@click.option("--via", multiple=True, metavar="DROPIN=PROVIDER", help="Who makes the pictures of this drop-in; may be repeated.")
 @json_option
-def add_key(name: str, scopes: tuple[str, ...], account: str | None, *, as_json: bool) -> None:
+def add_key(name: str, scopes: tuple[str, ...], account: str | None, via: tuple[str, ...], *, as_json: bool) -> None:
     """Make a key; it is shown this once."""
-    body = {"name": name, "scopes": list(scopes), **({"account": account} if account else {})}
+    body = {"name": name, "scopes": list(scopes), "account": account, "via": read_pairs(via) or None}
     show_item(connect().post("keys", body), as_json=as_json)
 
 

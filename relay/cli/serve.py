@@ -19,6 +19,7 @@ from relay.cli.first_start import Prepared, prepare_data_dir
 from relay.cli.server import Server, bind, port_of, say_address, stopped_by_signals
 from relay.errors import ConfigError, FieldProblem
 from relay.observe.log import set_up_logging
+from relay.ports import Role
 from relay.providers.sandbox import Sandbox
 from relay.settings import DEFAULT, PROVIDER_NAMES, Settings, find_settings, listen_url, load_settings
 
@@ -31,11 +32,14 @@ _log = logging.getLogger(__name__)
 @click.command("serve")
 @click.option("--host", help="The address to listen on, instead of RELAY_HOST.")
 @click.option("--port", help="The port to listen on, instead of RELAY_PORT; 0 takes a free one.")
+@click.option("--role", type=click.Choice(Role, case_sensitive=False), default=Role.ALL, show_default="all",
+              help="With PostgreSQL: take requests and callbacks (api), do the work (worker), or both.")
 @click.option("--sandbox", is_flag=True, help="Build in stand-ins for the five providers; on loopback only, no account needed.")
-def command(host: str | None, port: str | None, *, sandbox: bool) -> None:
+def command(host: str | None, port: str | None, role: Role, *, sandbox: bool) -> None:
     """Run the service: API, callbacks and workers.
 
-    The first start makes the data folder, the keys and the database. Ctrl-C and SIGTERM stop it: what is under way is awaited.
+    The first start makes the data folder, the keys and the database. Ctrl-C and SIGTERM stop it: what is under way is awaited. On one
+    PostgreSQL database any number of these may run.
     """
     environ = {**os.environ, **_given(host, port)}
     settings = load_settings(environ)
@@ -48,7 +52,7 @@ def command(host: str | None, port: str | None, *, sandbox: bool) -> None:
             settings = load_settings(environ, defaults=sandbox_defaults(environ, url))
         prepared = prepare_data_dir(msgspec.structs.replace(settings, port=port_of(listener)))
         _tell_of_key(prepared)
-        sys.exit(run(prepared.settings, listener, url, sandbox=sandbox))
+        sys.exit(run(prepared.settings, listener, url, role=role, sandbox=sandbox))
 
 
 def log_to_stderr(settings: Settings) -> None:
@@ -69,11 +73,11 @@ def sandbox_defaults(environ: dict[str, str], url: str) -> dict[str, str]:
     return defaults
 
 
-def run(settings: Settings, listener: socket.socket, url: str, *, sandbox: bool) -> int:
+def run(settings: Settings, listener: socket.socket, url: str, *, role: Role = Role.ALL, sandbox: bool) -> int:
     """Serve until a signal comes; the exit code. Raises RelayError where the start fails."""
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings, listener, url, _stand_ins(settings, url) if sandbox else None))
+            runner.run(_serve(settings, listener, url, role, _stand_ins(settings, url) if sandbox else None))
     except asyncio.CancelledError:
         return 0  # a signal during the start
     except ExceptionGroup:
@@ -82,7 +86,7 @@ def run(settings: Settings, listener: socket.socket, url: str, *, sandbox: bool)
     return 0
 
 
-async def _serve(settings: Settings, listener: socket.socket, url: str, sandbox: Sandbox | None) -> None:
+async def _serve(settings: Settings, listener: socket.socket, url: str, role: Role, sandbox: Sandbox | None) -> None:
     starting = asyncio.current_task()
     assert starting is not None  # noqa: S101 -- a coroutine always runs in a task
     stops: list[Callable[[], object]] = [starting.cancel]  # the last one counts
@@ -91,7 +95,7 @@ async def _serve(settings: Settings, listener: socket.socket, url: str, sandbox:
         stops[-1]()
 
     with stopped_by_signals(stop):
-        async with open_app(settings, sandbox=sandbox) as site:
+        async with open_app(settings, role=role, sandbox=sandbox) as site:
             gc.freeze()  # what is here now stays: the collector need not look at it again and again
             server = Server(site, grace=settings.shutdown_grace, on_start=lambda: say_address("Relay", url), on_stop=site.state.stop)
             stops.append(server.stop)

@@ -13,7 +13,9 @@ import functools
 import re
 import ssl
 from collections.abc import Mapping
+from ipaddress import ip_network
 from typing import Final
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 from yarl import URL
@@ -29,6 +31,7 @@ from relay.net.pool import AddressRefused, Pool
 from relay.net.wording import explain
 
 _POOLS: Final = 32
+_EVERYWHERE: Final = Policy((ip_network("0.0.0.0/0"), ip_network("::/0")), allow_http=True)
 _FRAMING: Final = frozenset({"host", "connection", "content-length", "transfer-encoding"})
 _UNSENDABLE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -199,18 +202,20 @@ def _reply(answer: Answer, limit: int, error: str | None) -> Reply:
 
 
 class GuardedFetcher:
-    """Fetches pictures: the port Fetcher."""
+    """Fetches pictures: the port Fetcher. `own_url`: what lies on the same server as this is fetched wherever it is: the operator named
+    it."""
 
-    def __init__(self, session: GuardedSession, policy: Policy) -> None:
+    def __init__(self, session: GuardedSession, policy: Policy, own_url: str | None = None) -> None:
         self._session = session
         self._policy = policy
+        self._own = _server_of(own_url) if own_url else None
 
     async def fetch(self, url: str, *, max_bytes: int, timeout: float) -> Picture:
         """See ports.Fetcher."""
         try:
             reply = await self._session.get(
                 url, headers={"accept": "image/*", "user-agent": f"relay/{__version__}"}, timeout=timeout,
-                max_answer_bytes=max_bytes + 1, policy=self._policy)
+                max_answer_bytes=max_bytes + 1, policy=self._policy_for(url))
         except FetchError as exc:
             raise ValueError(exc.message) from exc
         if reply.status != 200 or reply.error:
@@ -221,3 +226,15 @@ class GuardedFetcher:
         if content_type is None:
             raise ValueError("is no picture (JPEG, PNG, WebP or GIF)")
         return Picture(url=url, data=reply.body, content_type=content_type)
+
+    def _policy_for(self, url: str) -> Policy:
+        return _EVERYWHERE if self._own and _server_of(url) == self._own else self._policy
+
+
+def _server_of(url: str) -> tuple[str, str | None, int | None] | None:
+    try:
+        parts = urlsplit(url)
+        server = parts.scheme, parts.hostname, parts.port
+    except ValueError:
+        return None
+    return server

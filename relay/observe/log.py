@@ -22,6 +22,8 @@ from typing import Any, Final, TextIO
 
 import msgspec
 
+from relay.observe.repetition import Repetitions
+
 MASK: Final = "********"
 _VALUE: Final = r"""[^\s"'\\,;&<>)}\]]+"""
 _QUERY: Final = re.compile(rf"(?i)([?&](?:token|signature|sig|key|api_key|apikey|secret|access_token)=){_VALUE}"), rf"\1{MASK}"
@@ -47,6 +49,7 @@ def set_up_logging(*, style: str, level: str, stream: TextIO | None = None) -> N
     """Send every log line of this process to `stream` (stderr). `style`: json or text; `level`: of our own records."""
     handler = BatchHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
+    handler.addFilter(Repetitions())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

@@ -40,6 +40,8 @@ METRICS: Final[dict[str, Metric]] = {
     "relay_polls_total": Metric("counter", "Questions to providers about a task, by result", ("provider", "result")),
     "relay_http_requests_total": Metric("counter", "Requests answered, by route pattern and status", ("route", "status")),
     "relay_http_request_seconds": Metric("histogram", "From a request's arrival until the end of its answer", ("route",), _REQUEST),
+    "relay_dropin_calls_total": Metric("counter", "Drop-in calls that made or rejoined a task, by their end", ("dropin", "end")),
+    "relay_dropin_rejoins_total": Metric("counter", "Drop-in calls that took the place of a caller who was gone", ("dropin",)),
     "relay_open_tasks": Metric("gauge", "Tasks that have not ended", ("provider", "status")),
     "relay_deliveries_pending": Metric("gauge", "Deliveries that are to be attempted, now or later"),
     "relay_delivery_oldest_due_seconds": Metric("gauge", "How long the oldest due delivery has been waiting"),

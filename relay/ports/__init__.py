@@ -4,7 +4,9 @@ The parts never import each other: they meet in app.py, through these.
 """
 
 from relay.ports.access import Caller, Gate
+from relay.ports.call import Call, Called, Calls, Repeat
 from relay.ports.files import Archive, Fetcher
+from relay.ports.fleet import Alone, Fleet, Role
 from relay.ports.formats import Formats, Outgoing, Prepare
 from relay.ports.meter import Meter, NullMeter
 from relay.ports.page import Page
@@ -42,12 +44,12 @@ from relay.ports.store import (
     TaskFilter,
     Timeline,
 )
-from relay.ports.tasks import CallbackSubscription, Received, Submitted, Tasks
+from relay.ports.tasks import Errand, Received, Submitted, Tasks
 
 __all__ = [
-    "Applied", "Archive", "CallbackFilter", "CallbackSubscription", "CallbackTarget", "Caller", "Claim", "Count",
-    "DeliveryFilter", "EventFilter", "Fetcher", "Figures", "Formats", "Gate", "Idempotency", "InputImage", "Job", "JobClaim",
-    "Limits", "Message", "Meter", "ModelInfo", "NullMeter", "Outgoing", "Page", "Parameter", "Prepare", "Provider",
-    "ProviderConfig", "ProviderInfo", "Rate", "Received", "Replays", "Retention", "Sealed", "Secrets", "Settlement", "Store", "Submitted",
-    "SubscriptionFilter", "Taker", "TaskFilter", "TaskRequest", "Tasks", "Timeline", "WatchRequest",
+    "Alone", "Applied", "Archive", "Call", "CallbackFilter", "CallbackTarget", "Called", "Caller", "Calls", "Claim", "Count",
+    "DeliveryFilter", "Errand", "EventFilter", "Fetcher", "Figures", "Fleet", "Formats", "Gate", "Idempotency", "InputImage", "Job",
+    "JobClaim", "Limits", "Message", "Meter", "ModelInfo", "NullMeter", "Outgoing", "Page", "Parameter", "Prepare", "Provider",
+    "ProviderConfig", "ProviderInfo", "Rate", "Received", "Repeat", "Replays", "Retention", "Role", "Sealed", "Secrets", "Settlement",
+    "Store", "Submitted", "SubscriptionFilter", "Taker", "TaskFilter", "TaskRequest", "Tasks", "Timeline", "WatchRequest",
 ]

@@ -1,5 +1,6 @@
 """Who is calling."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from msgspec import Struct
@@ -8,13 +9,15 @@ from relay.model import Scope
 
 
 class Caller(Struct, frozen=True, kw_only=True):
-    """A key that was accepted, and the account it acts for (an admin key may name another than its own)."""
+    """A key that was accepted, and the account it acts for (an admin key may name another than its own). `via`: drop-in -> the provider
+    that makes its pictures for this key."""
 
     account_id: str
     account_name: str
     key_id: str
     key_name: str
     scopes: tuple[Scope, ...]
+    via: Mapping[str, str] = {}
 
     def may(self, scope: Scope) -> bool:
         return scope in self.scopes or Scope.ADMIN in self.scopes

@@ -7,11 +7,13 @@ transaction, and one caller's fault never fails another's change.
 Ownership: whatever belongs to an account is None (or absent) to the others.
 
 Leases: claiming marks a task or delivery as held by this process, until it is given back; what a dead process held is free
-again after `recover`. Nothing that is held is claimed twice.
+again after `recover`, or once those that share the store with it find it dead (see ports.fleet). Nothing that is held is claimed
+twice, and while one process sends to a subscription no other one does.
 
-Ringing: after the commit the store rings the bell: `submissions` (a task can be sent, or a place became free), `polls` (a task
-is to be looked at), `deliveries` (one is due), `moves` (some are to be moved), `replays` (one can go on), `task:ID` (it changed),
-`events:ACCOUNT_ID` (there is a new event).
+Ringing: after the commit the store rings the bell: `submissions` (a task can be sent, or a place became free), `doubtful` (a process
+died that held some), `polls` (a task is to be looked at), `deliveries` (one is due), `moves` (some are to be moved), `replays` (one
+can go on), `task:ID` (it changed), `call:FINGERPRINT` (a caller has its answer, or is gone), `events:ACCOUNT_ID` (there is a new
+event).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -38,6 +40,7 @@ from relay.model import (
     TaskStatus,
     Verdict,
 )
+from relay.ports.call import Call, Calls
 from relay.ports.page import Page
 from relay.ports.provider import Limits
 from relay.ports.replay import Replays
@@ -165,7 +168,7 @@ class Timeline(Struct, frozen=True, kw_only=True):
     attempts: list[Attempt]
 
 
-class Store(Replays, Retention, Secrets, Protocol):
+class Store(Calls, Replays, Retention, Secrets, Protocol):
     """See the module docstring for what holds of every method."""
 
     async def recover(self) -> None:
@@ -211,8 +214,8 @@ class Store(Replays, Retention, Secrets, Protocol):
     # Tasks
 
     async def add_task(self, task: Task, *, due_at: datetime | None, callback: Subscription | None = None,
-                       idempotency: Idempotency | None = None) -> tuple[Task, bool]:
-        """Record a task, the subscription of its `callback_url` and the idempotency key together. `due_at`: when to send it, or,
+                       idempotency: Idempotency | None = None, call: Call | None = None) -> tuple[Task, bool]:
+        """Record a task, the subscription of its `callback_url`, the idempotency key and the call together. `due_at`: when to send it, or,
         for a watched task, when to look first (None: never but at its deadline). A repeated key gives the first task and
         False; with another fingerprint it raises Conflict."""
         ...
@@ -240,9 +243,10 @@ class Store(Replays, Retention, Secrets, Protocol):
         held: from here on it may have reached the provider."""
         ...
 
-    async def defer_submission(self, task_id: str, *, until: datetime, note: Note | None) -> None:
+    async def defer_submission(self, task_id: str, *, until: datetime, note: Note | None, sends: int | None = None) -> None:
         """The held task surely did not reach the provider: queued again, due at `until`, `submitted_at` null. A task that
-        ended meanwhile stays so."""
+        ended meanwhile stays so, as does one that was sent more than `sends` times by now: whoever says this again because of a
+        StoreError may have been heard the first time."""
         ...
 
     async def doubtful(self, provider: str) -> list[Task]:
@@ -339,12 +343,13 @@ class Store(Replays, Retention, Secrets, Protocol):
         ...
 
     def is_current(self, job: Job) -> bool:
-        """True only if nothing has changed since the job was read that could keep it from being sent as it is."""
+        """True only if nothing has changed since the job was read that could keep it from being sent as it is; where another process may
+        change something, as far as was known half a second ago."""
         ...
 
     async def confirm_job(self, job: Job) -> Job | None:
         """A claimed job that had to wait, with its subscription as it is now; None if it is not to be sent any more (it was held
-        or cancelled meanwhile)."""
+        or cancelled meanwhile, or is another process's)."""
         ...
 
     async def settle(self, settlements: Sequence[Settlement], *, now: datetime) -> None:

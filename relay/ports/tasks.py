@@ -1,7 +1,7 @@
 """What the web and the drop-ins ask about tasks."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -10,12 +10,12 @@ from relay.ports.access import Caller
 from relay.ports.provider import CallbackTarget, TaskRequest, WatchRequest
 
 
-class CallbackSubscription(Struct, frozen=True, kw_only=True):
-    """How a task's own `callback_url` is to be told: in which format, and with which plain secret to echo."""
+class Errand(Struct, frozen=True, kw_only=True):
+    """How a drop-in was asked for a task: in whose place it stands, and what is to be remembered (see ports.call)."""
 
-    url: str
-    format: str = "standard"
-    callback_secret: str | None = None
+    dropin: str
+    fingerprint: str
+    native: dict[str, Any] = {}
 
 
 class Submitted(Struct, frozen=True, kw_only=True):
@@ -39,9 +39,10 @@ class Tasks(Protocol):
     """The inbound half, as the outside sees it. A task of another account is NotFound."""
 
     async def submit(self, caller: Caller, request: TaskRequest, *, idempotency_key: str | None = None,
-                     fingerprint: str = "") -> Submitted:
+                     fingerprint: str = "", errand: Errand | None = None) -> Submitted:
         """Record the task durably; it is sent in the background, within the provider's limits. `fingerprint` tells whether a
-        repeated key comes with the same body (a hash of it). Raises RequestError; a refused request keeps no key."""
+        repeated key comes with the same body (a hash of it). `errand`: a drop-in asks; then its `callback_url` is told in the
+        words of the drop-in's provider. Raises RequestError; a refused request keeps no key."""
         ...
 
     async def watch(self, caller: Caller, request: WatchRequest) -> Submitted:

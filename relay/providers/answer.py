@@ -19,7 +19,7 @@ from relay.errors import Fate, ProviderError
 from relay.model import ErrorCode, TaskError
 
 _TEXT_CHARACTERS: Final = 500
-_MODERATED: Final = re.compile(r"moderat|nsfw|safety|content[ _]policy", re.IGNORECASE)
+_MODERATED: Final = re.compile(r"moderat|nsfw|safety|content[ _]polic(?:y|ies)", re.IGNORECASE)
 _TEXT_PATHS: Final = (
     ("error", "message"), ("message",), ("msg",), ("err",), ("error_msg",), ("error_description",), ("detail",), ("errors",),
     ("header", "message"), ("response", "error", "message"), ("error",),  # a bare `error` is often only a code

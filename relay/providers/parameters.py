@@ -108,6 +108,23 @@ def native(task: Task, table: Table) -> dict[str, Any]:
     return {**(task.input.get("options") or {}), **fields}
 
 
+def read_native(body: Mapping[str, Any], table: Table) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The inverse of `native`: a body in the provider's own words as normalized fields, and as `options` what has no such
+    field. null is absent; keys that Relay writes always are left out. Nothing is checked: `check` does that."""
+    fields: dict[str, Any] = {}
+    options: dict[str, Any] = {}
+    for key, value in body.items():
+        if value is not None and key not in table.reserved:
+            field = _field_written_as(table, key)
+            (options if field is None else fields)[field or key] = value
+    return fields, options
+
+
+def native_name(field: str, table: Table) -> str:
+    """What an app that speaks the provider's words calls a field that `check` names."""
+    return field.removeprefix("options.") if field.startswith("options.") else table.keys(field)[0]
+
+
 def _problems(request: TaskRequest, table: Table, rule: Rule | None) -> Iterator[Problem]:
     model = table.model(request)
     yield from _text_problems(request)

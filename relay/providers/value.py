@@ -4,10 +4,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeGuard, assert_never
 
+from relay.errors import FieldProblem
 from relay.ports.provider import Parameter
 
 _MAX_INTEGER: Final = 2**63
 _MAX_DEPTH: Final = 32
+_NUMBER: Final = re.compile(r"\s*[+-]?\d{1,30}(\.\d{1,30})?\s*", re.ASCII)
 
 
 def value_problem(parameter: Parameter, value: object) -> str | None:
@@ -16,6 +18,23 @@ def value_problem(parameter: Parameter, value: object) -> str | None:
     if not fault and not parameter.advisory:
         fault = _range_fault(parameter, value)
     return f"must be {_allowed(parameter)}, not {shown(value)}" if fault else None
+
+
+def field_problems(order: Mapping[str, Any], fields: Mapping[str, Parameter]) -> list[FieldProblem]:
+    """What is wrong with the known fields of a request in a provider's own words, in the order of `fields`; the prompt must be there.
+    null is absent; unknown fields pass."""
+    given = ((name, rule, order.get(name)) for name, rule in fields.items())
+    found = ((name, value_problem(rule, value)) for name, rule, value in given if value is not None)
+    problems = [FieldProblem(name, message) for name, message in found if message]
+    prompt = order.get("prompt")
+    is_blank = prompt is None or (isinstance(prompt, str) and not prompt.strip())
+    return [FieldProblem("prompt", "is required"), *problems] if is_blank else problems
+
+
+def loosened(order: Mapping[str, Any], fields: Mapping[str, Parameter]) -> dict[str, Any]:
+    """The order with numbers and booleans that came as text (as in a form) turned into what their fields want; text that
+    spells none stays, to be found wrong."""
+    return {name: _loosen(value, fields[name].type) if name in fields else value for name, value in order.items()}
 
 
 def sending_problem(value: object) -> str | None:
@@ -31,6 +50,15 @@ def sending_problem(value: object) -> str | None:
                 return "must hold no integer beyond 64 bits"
         layer = [inner for item in layer for inner in _inner(item)]
     return f"must not be nested deeper than {_MAX_DEPTH} levels"
+
+
+def _loosen(value: Any, wanted: str) -> Any:  # noqa: ANN401 -- any JSON
+    if wanted == "boolean":
+        return {"true": True, "1": True, "false": False, "0": False}.get(str(value).strip().lower(), value)
+    if isinstance(value, str) and wanted in ("integer", "number") and _NUMBER.fullmatch(value):
+        number = float(value)
+        return int(value) if "." not in value else number
+    return value
 
 
 def _inner(item: object) -> Sequence[Any]:

@@ -23,20 +23,26 @@ __all__ = ["CLIENT_NAMES", "DEFAULT", "MASK", "PROVIDER_NAMES", "SETTINGS", "Set
            "load_settings", "settings_table", "show_settings"]
 
 MASK: Final = "********"
+_SHARED: Final = "RELAY_SECRET_KEYS"
 
 
 class Settings(Struct, frozen=True, kw_only=True):
     """What the operator decided. Spans are seconds. `log` None: text where stderr is a terminal, else JSON. `secret_keys` and
-    `admin_key` are empty where they are to be made on the first start."""
+    `admin_key` are empty where they are to be made on the first start. By drop-in: its host names point to it, who makes its pictures where
+    that is another, and how long it holds a call. `database_url`: that of PostgreSQL; None: the file counts."""
 
     host: str
     port: int
     public_url: str | None
     data_dir: Path
     database_path: Path
+    database_url: str | None
     secret_keys: tuple[str, ...]
     admin_key: str
     providers: dict[str, ProviderConfig]
+    dropin_hosts: dict[str, str]
+    dropin_via: dict[str, str]
+    dropin_holds: dict[str, float]
     reconcile_after: float
     allow_cidrs: tuple[IPv4Network | IPv6Network, ...]
     allow_http: bool
@@ -82,6 +88,7 @@ def load_settings(environ: Mapping[str, str], *, defaults: Mapping[str, str] | N
             values[setting.name.removeprefix(PREFIX).lower()] = setting.read(written.text) if written.text else None
         except ValueError as exc:
             problems.append(FieldProblem(setting.name, _explain(setting, written, exc)))
+    problems += _not_shared(values, found)
     if problems:
         raise ConfigError(problems)
     return _build(values)
@@ -93,16 +100,33 @@ def show_settings(environ: Mapping[str, str]) -> list[Shown]:
     return [Shown(setting.name, _masked(setting, found[setting.name]), found[setting.name].source) for setting in SETTINGS]
 
 
+def _not_shared(values: Mapping[str, Any], found: Mapping[str, Found]) -> list[FieldProblem]:
+    """What processes on several machines can only have in common if it is given to each of them."""
+    if not isinstance(values.get("database_url"), str) or found[_SHARED].text:
+        return []
+    return [FieldProblem(_SHARED, "must be given with PostgreSQL: all processes on one database need the same")]
+
+
 def _build(values: Mapping[str, Any]) -> Settings:
-    whole = {
+    database: Path | str | None = values["database_url"]
+    whole: dict[str, Any] = {
         **{name: values.get(name) for name in Settings.__struct_fields__},
         "providers": {name: _provider_config(name, values) for name in PROVIDER_NAMES},
-        "database_path": values["database_url"] or values["data_dir"] / "relay.db",
+        "dropin_hosts": values["dropin_hosts"] or {},
+        "dropin_via": _dropin_settings("via", values),
+        "dropin_holds": _dropin_settings("hold", values),
+        "database_path": database if isinstance(database, Path) else values["data_dir"] / "relay.db",
+        "database_url": database if isinstance(database, str) else None,
         "secret_keys": values["secret_keys"] or (),
         "admin_key": values["admin_key"] or "",
         "allow_cidrs": values["allow_cidrs"] or (),
     }
     return Settings(**whole)
+
+
+def _dropin_settings(kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """By the name of the drop-in; those that are not set are not there."""
+    return {name: value for name in PROVIDER_NAMES if (value := values.get(f"dropin_{name}_{kind}")) is not None}
 
 
 def _provider_config(name: str, values: Mapping[str, Any]) -> ProviderConfig:

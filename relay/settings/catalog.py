@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from relay.settings.values import (
     choice,
+    hosts_of,
     integer,
     read_admin_key,
     read_cidrs,
@@ -48,6 +49,8 @@ def _provider_settings(name: str) -> list[Setting]:
         Setting(f"{prefix}_DEADLINE", "30m", "from submission until a task ends as `timeout` or `outcome_unknown`", read_span),
         Setting(f"{prefix}_MAX_CONCURRENT", "", "tasks that run there at a time", integer(1, 1_000_000), shown="the provider's limit"),
         Setting(f"{prefix}_RATE", "", "new tasks in a span, such as `20/10s`", read_rate, shown="the provider's limit"),
+        Setting(f"{PREFIX}DROPIN_{name.upper()}_VIA", "", "the provider that makes the pictures of this drop-in", choice(*PROVIDER_NAMES),
+                shown="the same"),
     ]
 
 
@@ -57,15 +60,20 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("RELAY_PUBLIC_URL", "", "where providers and browsers reach Relay; without it callback providers are polled; "
             "a path in it is for your proxy to take away", read_url),
     Setting("RELAY_DATA_DIR", "relay-data", "the folder for the database, keys and kept images", Path),
-    Setting("RELAY_DATABASE_URL", "", "`sqlite:///relative` or `sqlite:////absolute`", read_database, secret=True,
-            shown="`relay.db` in the data folder"),
+    Setting("RELAY_DATABASE_URL", "", "`sqlite:///relative`, `sqlite:////absolute` or `postgresql://user:password@host/database`",
+            read_database, secret=True, shown="`relay.db` in the data folder"),
     Setting("RELAY_SECRET_KEYS", "", "comma-separated keys of 32 characters or more, the newest first: they sign links and callback "
             "addresses and encrypt stored secrets", read_secret_keys, secret=True, shown="made on first start"),
-    Setting("RELAY_ADMIN_KEY", "", "the first API key: `rly_` and 32 to 128 of `A-Za-z0-9_-`", read_admin_key, secret=True,
-            shown="made on first start"),
+    Setting("RELAY_ADMIN_KEY", "", "the first API key: `rly_` and 32 to 128 of `A-Za-z0-9_-`; with PostgreSQL made from the secret keys, "
+            "so that all processes have the same", read_admin_key, secret=True, shown="made on first start"),
     *(setting for name in PROVIDER_NAMES for setting in _provider_settings(name)),
     Setting("RELAY_KIE_WEBHOOK_HMAC_KEY", "", "Kie's webhook HMAC key; when set, its callbacks must be signed", read_visible, secret=True),
     Setting("RELAY_KIE_CONFIRM", "off", "take Kie's callbacks as hints and fetch each result", read_switch),
+    Setting("RELAY_DROPIN_HOSTS", "", "host names whose root is a drop-in, such as `bfl.example.com=serevix,images.example.com=yescale`",
+            hosts_of(*PROVIDER_NAMES)),
+    Setting("RELAY_DROPIN_SEGMIND_HOLD", "25s", "how long this drop-in holds a call before it answers 504; Segmind's SDK waits 30 s",
+            read_span),
+    Setting("RELAY_DROPIN_YESCALE_HOLD", "55s", "the same; nginx waits 60 s", read_span),
     Setting("RELAY_RECONCILE_AFTER", "60s", "how late a callback may be before the provider is asked", read_span),
     Setting("RELAY_ALLOW_CIDRS", "", "private ranges, comma-separated, that subscribers may live in; there plain http is allowed",
             read_cidrs),

@@ -12,7 +12,9 @@ from relay.ports import Rate
 
 SECRET_KEY_LENGTH: Final = 32
 _LONGEST: Final = 3650 * 86400.0
+_LAST_PORT: Final = 65535
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_HOST: Final = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 _SWITCH: Final = {"on": True, "true": True, "1": True, "yes": True, "off": False, "false": False, "0": False, "no": False}
 
 
@@ -39,6 +41,20 @@ def choice(*allowed: str) -> Callable[[str], str]:
         if text.lower() not in allowed:
             raise ValueError(f"must be one of {', '.join(allowed)}")
         return text.lower()
+
+    return read
+
+
+def hosts_of(*allowed: str) -> Callable[[str], dict[str, str]]:
+    """A reader of host names, each with one of these words: `images.example.com=kie`."""
+
+    def read(text: str) -> dict[str, str]:
+        pairs = [part.lower().partition("=") for part in _parts(text)]
+        hosts = {host: name for host, _, name in pairs}
+        if len(hosts) < len(pairs) or any(name not in allowed or not _HOST.fullmatch(host) for host, name in hosts.items()):
+            raise ValueError(f"must be host names, each once and without a port, with one of {', '.join(allowed)}, such as "
+                             f"images.example.com={allowed[0]}, separated by commas")
+        return hosts
 
     return read
 
@@ -123,13 +139,33 @@ def read_visible(text: str) -> str:
     return text
 
 
-def read_database(text: str) -> Path:
-    """The file of a `sqlite:///` address (three slashes and a relative path, or four and an absolute one)."""
+def read_database(text: str) -> Path | str:
+    """The file of a `sqlite:///` address (three slashes and a relative path, or four and an absolute one), or the address of a
+    PostgreSQL database as it stands."""
     if text.startswith(("postgresql:", "postgres:")):
-        raise ValueError("PostgreSQL comes with a later version; this one keeps its data in SQLite")
+        return _read_postgres(text)
     if not re.fullmatch(r"sqlite:///[^?#\x00]*[^/?#\x00]", text):
-        raise ValueError("must be sqlite:///relative/path or sqlite:////absolute/path")
+        raise ValueError("must be sqlite:///relative/path, sqlite:////absolute/path or postgresql://user:password@host:5432/database")
     return Path(text.removeprefix("sqlite:///"))
+
+
+def _read_postgres(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        fits = re.fullmatch(r"[^\s/?#]*//[^/?#]*/[^/?#]+(\?[^#]*)?", text) and not re.search(r"[^\x21-\x7e]", text)
+        ports = [_port(host) for host in parts.netloc.rpartition("@")[2].split(",")]
+    except ValueError:
+        fits, ports = None, []
+    if not fits or None in ports:
+        raise ValueError("must be postgresql://user:password@host:5432/database, what is not a letter or digit in user and password "
+                         "written as %XX")
+    return text
+
+
+def _port(host: str) -> int | None:
+    """0 where none is named, None where it is not one."""
+    found = re.fullmatch(r"(?:\[[0-9A-Fa-f:.%]+\]|[^:\[\]@]*)(?::([0-9]{1,5}))?", host)
+    return None if found is None or int(found[1] or 0) > _LAST_PORT else int(found[1] or 0)
 
 
 def _parts(text: str) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from relay.errors import (
 )
 from relay.model import Change, ErrorCode, Subscription, Task, TaskStatus, Verdict, Via
 from relay.net.guard import Policy, problem_with_url
-from relay.ports import Archive, Caller, Idempotency, Provider, Received, Store, Submitted, TaskRequest, WatchRequest
+from relay.ports import Archive, Call, Caller, Errand, Idempotency, Provider, Received, Store, Submitted, TaskRequest, WatchRequest
 from relay.signing import new_webhook_secret
 from relay.tasks.receive import Receiver
 from relay.tasks.record import Recorder, ending
@@ -51,7 +51,7 @@ class Desk(Struct, frozen=True, kw_only=True):
     stopping: asyncio.Event
 
     async def submit(self, caller: Caller, request: TaskRequest, *, idempotency_key: str | None = None,
-                     fingerprint: str = "") -> Submitted:
+                     fingerprint: str = "", errand: Errand | None = None) -> Submitted:
         provider = self._provider(request.provider)
         provider.check(request)
         self._check_callback_url(request.callback_url)
@@ -59,12 +59,13 @@ class Desk(Struct, frozen=True, kw_only=True):
         task = Task(
             id=self.new_id("task"), account_id=caller.account_id, provider=provider.name, model=provider.model_for(request),
             prompt=request.prompt, input=_given(request), metadata=request.metadata or {}, created_at=self.clock(),
+            dropin=errand.dropin if errand else None,
         )
         if picture is not None:
             task = await self._keep_input(task, picture)
         key = None if idempotency_key is None else Idempotency(key=idempotency_key, fingerprint=fingerprint)
         try:
-            submitted = await self._add(task, request, due_at=task.created_at, idempotency=key)
+            submitted = await self._add(task, request, due_at=task.created_at, idempotency=key, errand=errand)
         except RequestError:
             await self._discard_input(task)
             raise
@@ -83,7 +84,7 @@ class Desk(Struct, frozen=True, kw_only=True):
             provider_task_id=request.provider_task_id, metadata=request.metadata or {}, created_at=now, submitted_at=now,
             accepted=True, watched=True, deadline_at=now + timedelta(seconds=provider.deadline),
         )
-        submitted = await self._add(task, request, due_at=now if is_polled else None, idempotency=None)
+        submitted = await self._add(task, request, due_at=now if is_polled else None)
         return msgspec.structs.replace(submitted, target=self.routes.target_for(task))
 
     async def wait(self, account_id: str, task_id: str, seconds: float) -> Task:
@@ -132,10 +133,11 @@ class Desk(Struct, frozen=True, kw_only=True):
         return await self.receiver.receive(provider, token, headers, body)
 
     async def _add(self, task: Task, request: TaskRequest | WatchRequest, *, due_at: datetime | None,
-                   idempotency: Idempotency | None) -> Submitted:
+                   idempotency: Idempotency | None = None, errand: Errand | None = None) -> Submitted:
         secret = new_webhook_secret() if request.callback_url else None
         callback = self._callback(task, request, secret) if secret else None
-        stored, created = await self.store.add_task(task, due_at=due_at, callback=callback, idempotency=idempotency)
+        call = Call(task_id=task.id, fingerprint=errand.fingerprint, native=errand.native) if errand else None
+        stored, created = await self.store.add_task(task, due_at=due_at, callback=callback, idempotency=idempotency, call=call)
         return Submitted(task=stored, created=created, callback_signing_secret=secret if created else None)
 
     def _callback(self, task: Task, request: TaskRequest | WatchRequest, secret: str) -> Subscription:
@@ -143,6 +145,7 @@ class Desk(Struct, frozen=True, kw_only=True):
         return Subscription(
             id=self.new_id("sub"), account_id=task.account_id, url=request.callback_url or "", sealed_secret=self.vault.seal(secret),
             sealed_callback_secret=self.vault.seal(echoed) if echoed else None, task_id=task.id, created_at=task.created_at,
+            format="provider" if task.dropin else "standard",
         )
 
     async def _task(self, account_id: str, task_id: str) -> Task:
@@ -182,7 +185,7 @@ class Desk(Struct, frozen=True, kw_only=True):
             return _read_data_uri(image)
         problem = problem_with_url(image, self.policy)
         if problem:
-            raise Invalid(errors=[FieldProblem("image", f"{problem} (an http(s) URL or a base64 data URI is taken)")])
+            raise Invalid(errors=[FieldProblem("image", problem)])
         return None
 
     async def _keep_input(self, task: Task, data: bytes) -> Task:

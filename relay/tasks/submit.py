@@ -10,7 +10,7 @@ The provider's limits hold by claiming no more than it takes: the rest waits in 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, MutableMapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -35,7 +35,7 @@ _LAST_WRITE_SECONDS: Final = 5.0
 
 
 class Submitter(Struct, frozen=True, kw_only=True):
-    """Sends the tasks of one provider."""
+    """Sends the tasks of one provider. `credits`: by provider what it last said is left, noted there."""
 
     provider: Provider
     routes: Routes
@@ -48,10 +48,10 @@ class Submitter(Struct, frozen=True, kw_only=True):
     clock: Callable[[], datetime]
     jitter: Callable[[], float]
     meter: Meter
+    credits: MutableMapping[str, float] = msgspec.field(default_factory=dict)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Until `stopping`; then what is under way is awaited. Cancelled, it settles what was under way as in doubt."""
-        await self._settle_doubtful()
         async with asyncio.TaskGroup() as group:
             with self.bell.listen("submissions") as rung:
                 while not stopping.is_set():
@@ -70,6 +70,22 @@ class Submitter(Struct, frozen=True, kw_only=True):
             group.create_task(self.send(task), name=f"submit {task.id}")
         return None if claim.next_at is None else max(0.0, (claim.next_at - now).total_seconds())
 
+    async def settle_doubts(self, stopping: asyncio.Event) -> None:
+        """What processes left that died while a request was under way: of those before this one, and, until `stopping`, of the others."""
+        with self.bell.listen("doubtful") as rung:
+            while not stopping.is_set():
+                await rung.wait(await self._settle_doubtful())
+
+    async def _settle_doubtful(self) -> float | None:
+        try:
+            doubtful = await self.store.doubtful(self.provider.name)
+        except StoreError as exc:
+            _log.warning("cannot look for doubtful submissions of %s: %s", self.provider.name, exc)
+            return _STORE_PAUSE
+        for task in doubtful:
+            await self._doubt(task, "Relay died while the request was under way")
+        return None
+
     async def send(self, task: Task) -> None:
         """Submit a claimed task and record the answer."""
         try:
@@ -77,7 +93,7 @@ class Submitter(Struct, frozen=True, kw_only=True):
         except ValueError as exc:
             await self._end(task, ending(ErrorCode.INVALID_REQUEST, f"image: {exc}"), None)
         except asyncio.CancelledError:  # nothing was sent yet
-            await _in_time(self.store.defer_submission(task.id, until=self.clock(), note=None))
+            await _in_time(self.store.defer_submission(task.id, until=self.clock(), note=None, sends=task.sends))
             raise
         else:
             await self._submit(task, image)
@@ -118,6 +134,7 @@ class Submitter(Struct, frozen=True, kw_only=True):
     async def _answered(self, task: Task, update: Update) -> None:
         self.meter.count("relay_submissions_total", provider=self.provider.name, result=update.status)
         if update.credits_left is not None:
+            self.credits[self.provider.name] = update.credits_left
             self.meter.set("relay_provider_credits", update.credits_left, provider=self.provider.name)
         await self.recorder.record_surely(Change(
             task_id=task.id, via=Via.RESPONSE, now=self.clock(), update=update, releases=True, next_at=self._first_look(task)))
@@ -151,7 +168,7 @@ class Submitter(Struct, frozen=True, kw_only=True):
         pause = min(2.0 ** min(task.sends - 1, 10), _LONGEST_PAUSE) * (1 + 0.2 * self.jitter())
         until = now + timedelta(seconds=max(pause, error.retry_after or 0.0))
         note = Note(task_id=task.id, at=now, kind="submission_deferred", detail=error.message)
-        await until_stored(lambda: self.store.defer_submission(task.id, until=until, note=note), task.id)
+        await until_stored(lambda: self.store.defer_submission(task.id, until=until, note=note, sends=task.sends), task.id)
 
     async def _doubt(self, task: Task, why: str) -> None:
         if not self.routes.are_callbacks_expected(task.provider):
@@ -164,10 +181,6 @@ class Submitter(Struct, frozen=True, kw_only=True):
 
     async def _end(self, task: Task, update: Update, via: Via | None) -> None:
         await self.recorder.record_surely(Change(task_id=task.id, via=via, now=self.clock(), update=update, releases=True))
-
-    async def _settle_doubtful(self) -> None:
-        for task in await self.store.doubtful(self.provider.name):
-            await self._doubt(task, "Relay died while the request was under way")
 
 
 def with_margin(limits: Limits) -> Limits:

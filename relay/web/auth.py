@@ -9,6 +9,7 @@ import re
 import secrets
 from typing import Final
 
+import msgspec
 from starlette.requests import Request
 
 from relay.errors import FieldProblem, Forbidden, NotFound, Unauthorized
@@ -42,7 +43,8 @@ class StoreGate:
         if found is None:
             raise Unauthorized("This key is not known here, or was revoked.")
         record, owner = found
-        caller = Caller(account_id=owner.id, account_name=owner.name, key_id=record.id, key_name=record.name, scopes=record.scopes)
+        caller = Caller(account_id=owner.id, account_name=owner.name, key_id=record.id, key_name=record.name, scopes=record.scopes,
+                        via=record.via)
         return caller if account is None else await self._acting_for(account, caller)
 
     async def _acting_for(self, account: str, caller: Caller) -> Caller:
@@ -51,7 +53,7 @@ class StoreGate:
         named = await self._store.account(account)
         if named is None:
             raise NotFound(errors=[FieldProblem(ACCOUNT_HEADER, "there is no such account")])
-        return Caller(account_id=named.id, account_name=named.name, key_id=caller.key_id, key_name=caller.key_name, scopes=caller.scopes)
+        return msgspec.structs.replace(caller, account_id=named.id, account_name=named.name)
 
 
 def read_key(request: Request) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
-from relay.errors import FieldProblem, Invalid, Malformed, TooLarge, UnsupportedMediaType
+from relay.errors import FieldProblem, Invalid, Late, Malformed, TooLarge, UnsupportedMediaType
 
 MEBIBYTE: Final = 1024 * 1024
 _PATIENCE: Final = 30.0
@@ -47,7 +47,7 @@ async def read_bytes(request: Request, max_bytes: int) -> bytes:
                     break
                 patience.reschedule(start + _PATIENCE + received / _SLOWEST)
     except TimeoutError as exc:
-        raise Malformed("The body did not arrive in time.") from exc
+        raise Late from exc
     return b"".join(chunks)
 
 
@@ -62,9 +62,20 @@ async def read_json(request: Request, max_bytes: int) -> Any:  # noqa: ANN401 --
     if not body:
         return msgspec.UNSET
     _check_media_type(request)
+    return read_value(body)
+
+
+def read_value(body: bytes) -> Any:  # noqa: ANN401 -- JSON can be anything
+    """The JSON value that these bytes are. Raises Malformed, Invalid."""
     value = _decode(body)
     _check_values(value)
     return value
+
+
+async def read_plain(request: Request, max_bytes: int) -> bytes:
+    """The whole body, as it was written. Raises UnsupportedMediaType, TooLarge, Malformed."""
+    _check_encoding(request)
+    return await read_bytes(request, max_bytes)
 
 
 def _check_encoding(request: Request) -> None:

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from relay.errors import Malformed, NotFound, TooLarge, Unauthorized
 from relay.model import Verdict
 from relay.web.body import MEBIBYTE, read_bytes
-from relay.web.middleware import add_to_log
+from relay.web.middleware import Journal, add_to_log
 from relay.web.operation import Answer, Call, NoBody, NoQuery, Operation, answer_json
 from relay.web.parts import Web
 from relay.web.shapes import Receipt
@@ -38,10 +38,11 @@ async def _take(web: Web, request: Request, provider: str, token: str) -> Respon
 
 
 class CallbackFront:
-    """Middleware: a callback goes past the router and what is common to operations. It changes nothing but the time that takes."""
+    """Middleware: a callback goes past the router and all that stands around it. It changes nothing but the time that takes."""
 
-    def __init__(self, app: ASGIApp, *, web: Web) -> None:
+    def __init__(self, app: ASGIApp, *, journal: Journal, web: Web) -> None:
         self._app = app
+        self._journal = journal
         self._web = web
         self._route = Route(_PATH, self)  # for those who count requests by their route
 
@@ -51,8 +52,7 @@ class CallbackFront:
             await self._app(scope, receive, send)
             return
         scope["route"] = self._route
-        response = await _take(self._web, Request(scope, receive, send), parts[2], parts[3])
-        await response(scope, receive, send)
+        await self._journal.answer(scope, send, _take(self._web, Request(scope, receive), parts[2], parts[3]))
 
 
 OPERATIONS = (

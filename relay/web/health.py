@@ -4,6 +4,7 @@
 come from: it needs a key of the account `default`.
 """
 
+import logging
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
@@ -12,9 +13,12 @@ from starlette.responses import Response
 
 from relay.errors import Forbidden, NotFound, StoreError, Unauthorized, Unavailable
 from relay.model import Scope
+from relay.ports import Role
 from relay.web.auth import admit
 from relay.web.operation import Answer, Call, NoBody, NoQuery, Operation, answer_json
-from relay.web.shapes import Health
+from relay.web.shapes import Health, Readiness
+
+_log = logging.getLogger(__name__)
 
 _ACCOUNT: Final = "default"
 _FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
@@ -29,10 +33,12 @@ async def show_readiness(call: Call[NoQuery, NoBody]) -> Response:
     try:
         await call.web.store.check()
     except StoreError as exc:
-        reasons = [*reasons, exc.message]
+        _log.warning("not ready: %s", exc.message)  # which may name machines and users: not for everybody
+        reasons = [*reasons, "the database takes nothing now"]
     if reasons:
         raise Unavailable(f"Not ready: {'; '.join(reasons)}.")
-    return answer_json(Health())
+    role = call.web.role
+    return answer_json(Readiness() if role is Role.ALL else Readiness(role=role))
 
 
 async def show_metrics(call: Call[NoQuery, NoBody]) -> Response:
@@ -65,8 +71,8 @@ OPERATIONS = (
     ),
     Operation(
         method="GET", path="/readyz", id="showReadiness", tag="Operations", summary="Ready", handle=show_readiness, is_open=True,
-        description="A write to the store can be committed, and all workers run. Else 503, with the reason.",
-        problems=(Unavailable,), answers={200: Answer(means="Send work.", shape=Health)},
+        description="A write to the store can be committed, and all workers that the process has run. Else 503, with the reason.",
+        problems=(Unavailable,), answers={200: Answer(means="Send work.", shape=Readiness)},
     ),
     Operation(
         method="GET", path="/metrics", id="showMetrics", tag="Operations", summary="Figures for Prometheus", handle=show_metrics,

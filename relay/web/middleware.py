@@ -7,13 +7,16 @@ the mask, and of the query only what cannot be a secret.
 import logging
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 from urllib.parse import parse_qsl, quote, urlencode
 
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from relay.ports import Meter
+from relay.web.errors import answer_problem
 
 _log = logging.getLogger("relay.access")
 
@@ -34,7 +37,7 @@ _SAID: Final = "relay.said"
 
 
 class Journal:
-    """Outermost middleware of the site."""
+    """Middleware around all that answers."""
 
     def __init__(self, app: ASGIApp, *, meter: Meter, new_id: Callable[[str], str]) -> None:
         self._app = app
@@ -61,6 +64,21 @@ class Journal:
         finally:
             self._record(scope, status, request_id, time.perf_counter() - started)
 
+    async def answer(self, scope: Scope, send: Send, work: Awaitable[Response]) -> None:
+        """The same for an answer that comes whole, or as an error, without the layers that others pass on their way."""
+        started = time.perf_counter()
+        request_id = self._request_id(scope)
+        status = _CLOSED_BY_CLIENT
+        try:
+            response = await _told(work)
+            status = response.status_code
+            await send({"type": "http.response.start", "status": status, "headers": _dressed(response.raw_headers, request_id)})
+            await send({"type": "http.response.body", "body": response.body})
+        except ClientDisconnect:
+            return
+        finally:
+            self._record(scope, status, request_id, time.perf_counter() - started)
+
     def _request_id(self, scope: Scope) -> str:
         for name, value in scope["headers"]:
             if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
@@ -76,6 +94,15 @@ class Journal:
         _log.log(level, "%s %s %d", scope["method"], masked(scope), status, extra=figures)
 
 
+async def _told(work: Awaitable[Response]) -> Response:
+    try:
+        return await work
+    except ClientDisconnect:
+        raise
+    except Exception as exc:  # noqa: BLE001 -- none passes: see Problems
+        return answer_problem(exc)
+
+
 def add_to_log(scope: Scope, **fields: str) -> None:
     """What a handler has to say of a request goes into the one line that the log has for it."""
     scope.setdefault(_SAID, {}).update(fields)
@@ -83,9 +110,9 @@ def add_to_log(scope: Scope, **fields: str) -> None:
 
 def _dressed(headers: Iterable[_Header], request_id: str) -> list[_Header]:
     """With ours, but for those that the answer has itself."""
-    given = [(name, value) for name, value in headers if name != b"x-request-id"]
+    given = list(headers)
     names = {name for name, _ in given}
-    return [*given, (b"x-request-id", request_id.encode()), *(header for header in _SECURITY if header[0] not in names)]
+    return [*given, *(header for header in ((b"x-request-id", request_id.encode()), *_SECURITY) if header[0] not in names)]
 
 
 def masked(scope: Scope) -> str:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from relay.bell import Bell
 from relay.net.guard import Policy
-from relay.ports import Archive, Formats, Gate, Meter, Prepare, Provider, Store, Tasks
+from relay.ports import Archive, Formats, Gate, Meter, Prepare, Provider, Role, Store, Tasks
 from relay.signing import Seal
 from relay.vault import Vault
 from relay.view import Link
@@ -41,6 +41,7 @@ class Web(Struct, frozen=True, kw_only=True):
     meter: Meter
     public_url: str
     stopping: asyncio.Event
+    role: Role = Role.ALL
     workers_alive: Callable[[], list[str]] = list
     render_metrics: Callable[[], Awaitable[tuple[bytes, str]]] | None = None
 

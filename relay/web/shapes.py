@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from relay import model
 from relay.model import DeliveryStatus, ErrorCode, EventType, ReplayStatus, SubscriptionStatus, TaskStatus, Verdict, Via
@@ -237,13 +237,14 @@ class Secret(Struct, frozen=True, kw_only=True):
 
 
 class Key(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An API key; `key` itself is shown on creation only."""
+    """An API key; `key` itself is shown on creation only. `via`: drop-in -> the provider that makes its pictures for this key."""
 
     id: str
     name: str
     scopes: list[model.Scope]
     account: str
     created_at: Time
+    via: dict[str, str] | None = None
     key: str | None = None
 
 
@@ -279,6 +280,13 @@ class Health(Struct, frozen=True, kw_only=True):
     """All is well."""
 
     status: str = "ok"
+
+
+class Readiness(Struct, frozen=True, kw_only=True):
+    """All is well. `role`: what the process is for, where it is one of several kinds."""
+
+    status: str = "ok"
+    role: str | UnsetType = UNSET
 
 
 class Receipt(Struct, frozen=True, kw_only=True):

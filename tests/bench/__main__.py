@@ -20,8 +20,11 @@ from tests.bench import (
     overload,
     pipeline,
     poll,
+    polls,
+    processes,
     profile,
     reference,
+    shared_growth,
     soak,
     start,
     statements,
@@ -35,10 +38,12 @@ from tests.bench.table import table, write_json
 
 SCENARIOS: Final[dict[str, Callable[[Scale], Coroutine[Any, Any, list[Figure]]]]] = {
     "reference": reference.measure, "ingest": ingest.measure, "pipeline": pipeline.measure, "latency": latency.measure,
-    "submit": submit.measure, "poll": poll.measure, "overload": overload.measure, "isolation": isolation.measure, "growth": growth.measure,
-    "backlog": backlog.measure, "start": start.measure, "memory": memory.measure, "statements": statements.measure,
-    "profile": profile.measure,
+    "submit": submit.measure, "poll": poll.measure, "polls": polls.measure, "overload": overload.measure,
+    "isolation": isolation.measure, "growth": growth.measure, "backlog": backlog.measure, "start": start.measure,
+    "memory": memory.measure, "statements": statements.measure, "profile": profile.measure,
+    "processes": processes.measure, "shared-growth": shared_growth.measure,
 }
+_ONLY_IF_NAMED: Final = ("shared-growth",)
 FORMS: Final = {"full": FULL, "short": SHORT, "tiny": TINY}
 _BY_HAND: Final[dict[str, Callable[[], Coroutine[Any, Any, None]]]] = {"soak": soak.run, "crash": crash.run}
 
@@ -56,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
     folder = given.out or Path(tempfile.mkdtemp(prefix="relay-bench-"))
     folder.mkdir(parents=True, exist_ok=True)
     figures: list[Figure] = []
-    for name in given.scenarios or SCENARIOS:
+    for name in given.scenarios or [name for name in SCENARIOS if name not in _ONLY_IF_NAMED]:
         figures += _measure(name, FORMS[given.form])
         _write(folder, machine, given.form, figures)  # each time: what comes later may fail
     _tell(f"\n{machine}\n\n{table(figures)}\n\n{folder}/bench.json, bench.md, bench.svg")
@@ -66,7 +71,8 @@ def main(arguments: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measures Relay beside what its parts can do.",
                                      epilog=f"By hand, alone: {', '.join(_BY_HAND) or 'nothing'}.")
-    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"Some of {', '.join(SCENARIOS)}; without any: all.")
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO",
+                        help=f"Some of {', '.join(SCENARIOS)}; without any: all but {_ONLY_IF_NAMED[0]}.")
     parser.add_argument("--short", dest="form", action="store_const", const="short", default="full", help="In two minutes.")
     parser.add_argument("--tiny", dest="form", action="store_const", const="tiny", help="In seconds: only to see that it runs.")
     parser.add_argument("--out", type=Path, help="The folder for table and plot; else one under the system's.")

@@ -4,7 +4,7 @@ A file is filled once and copied for each run, so that every run starts from the
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,7 @@ from msgspec import Struct
 from relay.bell import Bell
 from relay.ids import new_id
 from relay.model import Account, Task, TaskStatus
+from relay.ports import Call
 from relay.providers.apiframe.wire import ECHO_HEADER, TASK_TYPE, Notice
 from relay.signing import Seal
 from relay.stores.sqlite import SqliteStore, open_store
@@ -39,20 +40,25 @@ async def open_bench_store(path: Path, *, first_wait: float = 0.0) -> SqliteStor
     return await open_store(path, bell=Bell(), link=link, new_id=new_id, first_wait=first_wait)
 
 
-async def fill(folder: Path, count: int, **given: Any) -> Filled:
-    """So many tasks that wait for APIFRAME's callback, or are as `given` says."""
+async def fill(folder: Path, count: int, *, each: Callable[[int], dict[str, Any]] = lambda _: {}, **given: Any) -> Filled:
+    """So many tasks that wait for APIFRAME's callback, or are as `given` says, and `each` of its number; those of a drop-in with their
+    calls."""
     path = folder / "filled.db"
     store = await open_bench_store(path)
     try:
         account = await store.account("default")
         account = account or await store.add_account(Account(id=new_id("acc"), name="default", created_at=datetime.now(UTC)))
         due_at = given.pop("due_at", None)
-        tasks = [open_task(account.id, number, **given) for number in range(count)]
+        tasks = [open_task(account.id, number, **given, **each(number)) for number in range(count)]
         for start in range(0, count, _AT_ONCE):
-            await asyncio.gather(*(store.add_task(task, due_at=due_at) for task in tasks[start:start + _AT_ONCE]))
+            await asyncio.gather(*(store.add_task(task, due_at=due_at, call=_call(task)) for task in tasks[start:start + _AT_ONCE]))
     finally:
         await store.close()
     return Filled(database=path, task_ids=[task.id for task in tasks])
+
+
+def _call(task: Task) -> Call | None:
+    return Call(task_id=task.id, fingerprint=task.id) if task.dropin else None
 
 
 def open_task(account_id: str, number: int, **given: Any) -> Task:
@@ -84,6 +90,11 @@ def post(path: str, body: bytes, *headers: str) -> bytes:
     """The bytes of a request."""
     lines = [f"POST {path} HTTP/1.1", "host: 127.0.0.1", "content-type: application/json", f"content-length: {len(body)}", *headers]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def get(path: str, *headers: str) -> bytes:
+    """The bytes of a request."""
+    return "\r\n".join([f"GET {path} HTTP/1.1", "host: 127.0.0.1", *headers]).encode() + b"\r\n\r\n"
 
 
 def write_requests(path: Path, requests: Sequence[bytes]) -> str:

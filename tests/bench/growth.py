@@ -7,7 +7,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -23,8 +23,9 @@ from tests.bench.history import add_finished
 from tests.bench.scale import Scale
 
 AT_ONCE: Final = 64
-_PER_EVENT: Final = 10  # as if ten had subscribed
-_FIRST_WAIT: Final = timedelta(hours=1)  # deliveries are claimed as those of a backlog are, not handed over fresh
+PER_EVENT: Final = 10  # as if ten had subscribed
+FIRST_WAIT: Final = timedelta(hours=1)  # deliveries are claimed as those of a backlog are, not handed over fresh
+Opener = Callable[[], Awaitable[Store]]
 
 
 class Costs(Struct, frozen=True, kw_only=True):
@@ -35,7 +36,7 @@ class Costs(Struct, frozen=True, kw_only=True):
     settle: float
 
 
-class _Compared(Struct, frozen=True):
+class Compared(Struct, frozen=True):
     """What the smallest file and one of `size` cost in the same minutes."""
 
     size: int
@@ -46,36 +47,46 @@ class _Compared(Struct, frozen=True):
 async def measure(scale: Scale) -> list[Figure]:
     """Each large file takes turns with the smallest one, so that whatever else the machine does falls on both."""
     fewest = scale.history[0]
-    compared: list[_Compared] = []
+    compared: list[Compared] = []
     with tempfile.TemporaryDirectory(prefix="relay-bench-") as name:
         small, large = Path(name) / "small.db", Path(name) / "large.db"
-        await _in_turns([small], 1)
-        await asyncio.to_thread(add_finished, small, 0, fewest, per_event=_PER_EVENT)
+        opening_small, opening_large = _opening(small), _opening(large)
+        await in_turns([opening_small], 1)
+        await asyncio.to_thread(add_finished, small, 0, fewest, per_event=PER_EVENT)
         shutil.copyfile(small, large)
         for before, size in itertools.pairwise(scale.history):
-            await asyncio.to_thread(add_finished, large, before, size, per_event=_PER_EVENT)
-            await _in_turns([small, large], scale.rounds // 4 + 1)  # warm
-            compared.append(_Compared(size, *await _in_turns([small, large], scale.rounds)))
-    return [figure for step in ("claim", "apply", "settle") for figure in _figures(step, fewest, compared)]
+            await asyncio.to_thread(add_finished, large, before, size, per_event=PER_EVENT)
+            await in_turns([opening_small, opening_large], scale.rounds // 4 + 1)  # warm
+            compared.append(Compared(size, *await in_turns([opening_small, opening_large], scale.rounds)))
+    return figures("growth", fewest, compared)
 
 
-def _figures(step: str, fewest: int, compared: Sequence[_Compared]) -> list[Figure]:
+def _opening(path: Path) -> Opener:
+    return lambda: open_bench_store(path, first_wait=FIRST_WAIT.total_seconds())
+
+
+def figures(scenario: str, fewest: int, compared: Sequence[Compared]) -> list[Figure]:
+    """What each step costs, and that beside what it costs with few."""
+    return [figure for step in ("claim", "apply", "settle") for figure in _figures(scenario, step, fewest, compared)]
+
+
+def _figures(scenario: str, step: str, fewest: int, compared: Sequence[Compared]) -> list[Figure]:
     few = [getattr(costs, step) for each in compared for costs in each.few]
-    shown = [Figure(scenario="growth", name=f"{step} of {AT_ONCE}, {fewest:,} finished", unit="ms", runs=few)]
+    shown = [Figure(scenario=scenario, name=f"{step} of {AT_ONCE}, {fewest:,} finished", unit="ms", runs=few)]
     for each in compared:
         many = [getattr(costs, step) for costs in each.many]
         ratio = statistics.median(many) / statistics.median(getattr(costs, step) for costs in each.few)
-        shown += [Figure(scenario="growth", name=f"{step} of {AT_ONCE}, {each.size:,} finished", unit="ms", runs=many),
-                  Figure(scenario="growth", name=f"{step}, {each.size:,} to {fewest:,}", unit="", runs=[ratio], goal=most(1.3))]
+        shown += [Figure(scenario=scenario, name=f"{step} of {AT_ONCE}, {each.size:,} finished", unit="ms", runs=many),
+                  Figure(scenario=scenario, name=f"{step}, {each.size:,} to {fewest:,}", unit="", runs=[ratio], goal=most(1.3))]
     return shown
 
 
-async def _in_turns(paths: Sequence[Path], count: int) -> list[list[Costs]]:
-    """Each turn, in each file: 64 callbacks, their deliveries claimed, then settled."""
+async def in_turns(openers: Sequence[Opener], count: int) -> list[list[Costs]]:
+    """Each turn, in each store: 64 callbacks, their deliveries claimed, then settled."""
     async with contextlib.AsyncExitStack() as stack:
         opened = []
-        for path in paths:
-            store = await open_bench_store(path, first_wait=_FIRST_WAIT.total_seconds())
+        for open_one in openers:
+            store = await open_one()
             stack.push_async_callback(store.close)
             opened.append((store, await _subscription(store)))
         turns = [[await _cycle(store, subscription, number) for store, subscription in opened] for number in range(count)]
@@ -96,7 +107,7 @@ async def _cycle(store: Store, subscription: Subscription, number: int) -> Costs
     begun = time.perf_counter()
     await asyncio.gather(*(store.apply(change) for change in changes))
     applied = time.perf_counter()
-    claim = await store.claim_deliveries(limit=AT_ONCE, now=_now() + 2 * _FIRST_WAIT, rooms={subscription.id: AT_ONCE})
+    claim = await store.claim_deliveries(limit=AT_ONCE, now=_now() + 2 * FIRST_WAIT, rooms={subscription.id: AT_ONCE})
     claimed = time.perf_counter()
     assert len(claim.jobs) == AT_ONCE, f"{len(claim.jobs)} claimed"
     settlements = _delivered(claim.jobs)

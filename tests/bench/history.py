@@ -2,7 +2,7 @@
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -45,7 +45,7 @@ def _copy(connection: sqlite3.Connection, table: str, first: int, last: int, giv
     """The newest row of the table, again and again under ids of their own; `given`: columns that are different, in SQL over `i`."""
     assert table in _TABLES
     columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})") if row[1] != "seq"]
-    values = {**{column: f"model.{column}" for column in columns}, **_own_ids(table, columns), **given}
+    values = {**{column: f"model.{column}" for column in columns}, **own_ids(table, columns, _id), **given}
     connection.execute(  # the names are ours
         f"""INSERT INTO {table} ({', '.join(columns)})
         WITH RECURSIVE numbers (i) AS (SELECT :first UNION ALL SELECT i + 1 FROM numbers WHERE i + 1 < :last)
@@ -54,10 +54,11 @@ def _copy(connection: sqlite3.Connection, table: str, first: int, last: int, giv
         {"first": first, "last": last})
 
 
-def _own_ids(table: str, columns: list[str]) -> dict[str, str]:
+def own_ids(table: str, columns: Sequence[str], make: Callable[[str, str], str]) -> dict[str, str]:
+    """What the columns of a copy are that have ids in them, in SQL over `i`."""
     prefixes = {"tasks": "task", "callbacks": "cbk", "events": "evt", "deliveries": "dlv", "attempts": "att"}
     references = {"task_id": "task", "event_id": "evt", "delivery_id": "dlv"}
-    return {"id": _id(prefixes[table], "i"), **{column: _id(prefix, "i") for column, prefix in references.items() if column in columns}}
+    return {"id": make(prefixes[table], "i"), **{column: make(prefix, "i") for column, prefix in references.items() if column in columns}}
 
 
 def _id(prefix: str, number: str) -> str:

@@ -34,12 +34,12 @@ async def measure(scale: Scale) -> list[Figure]:
     ]
 
 
-async def empty_endpoint(seconds: float, folder: Path) -> Told:
+async def empty_endpoint(seconds: float, folder: Path, *, rate: float | None = None) -> Told:
     async with running("yardstick", "endpoint") as program:
         port = await program.hear(int)
         load = Load(port=port, requests=_filler(folder), seconds=seconds / 3)
         await drive(load)  # warm
-        return await drive(Load(port=port, requests=_filler(folder), seconds=seconds))
+        return await drive(Load(port=port, requests=_filler(folder), seconds=seconds, rate=rate))
 
 
 async def _bare_responder(seconds: float, folder: Path) -> tuple[Told, float]:

@@ -37,9 +37,11 @@ class Stage:
                 await api.subscribe(f"{self.sink.url}/{number}")
         return self
 
-    async def call_back(self, requests: str, count: int, *, rate: float | None = None, stamps: Path | None = None) -> Told:
+    async def call_back(self, requests: str, count: int, *, rate: float | None = None, stamps: Path | None = None,
+                        connections: int = 64) -> Told:
         """Callbacks of the file `requests`, all of them accepted in the end."""
-        told = await drive(Load(port=self.port, requests=requests, rate=rate, stamps=str(stamps) if stamps else None))
+        told = await drive(Load(port=self.port, requests=requests, connections=connections, rate=rate,
+                                stamps=str(stamps) if stamps else None))
         assert told.answers == {_OK: count}, f"{told.answers} instead of {count} times 200"
         return told
 
@@ -121,8 +123,18 @@ def environment(folder: Path, port: int) -> dict[str, str]:
 
 
 def cpu_seconds(pid: int) -> float:
+    return _ticks(pid, 11) / _TICK
+
+
+def ended_cpu_seconds(pid: int) -> float:
+    """Of the processes that it has started and that have ended."""
+    return _ticks(pid, 13) / _TICK
+
+
+def _ticks(pid: int, place: int) -> int:
+    """What stands there in the kernel's table, for the program and for the kernel."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICK
+    return int(fields[place]) + int(fields[place + 1])
 
 
 def resident(pid: int, name: str = "VmRSS") -> float:

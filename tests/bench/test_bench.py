@@ -43,9 +43,22 @@ def test_the_scenarios_of_the_callback_path_run_and_lose_nothing(tmp_path: Path)
     ET.parse(tmp_path / "bench.svg")  # noqa: S314 -- our own
 
 
+def test_polls_of_a_drop_in_are_all_answered(tmp_path: Path) -> None:
+    """The scenario fails by itself if an answer is not 200."""
+    named = {figure["name"]: figure for figure in run_bench(tmp_path, "polls")["figures"]}
+    assert named["p50 at 200/s by link"]["goal"] == "≤ 5"
+
+
 def test_the_store_and_the_backlog_can_still_be_filled_by_copies(tmp_path: Path) -> None:
     told = run_bench(tmp_path, "growth", "backlog")
     assert {figure["scenario"] for figure in told["figures"]} == {"growth", "backlog of 200"}
+
+
+def test_several_processes_on_postgresql_run_and_lose_nothing(tmp_path: Path) -> None:
+    told = run_bench(tmp_path, "processes", "shared-growth")
+    figures = {figure["scenario"] for figure in told["figures"]}
+    shared = {f"PostgreSQL, {number}" for number in ("1 process", "2 processes", "3 processes")}
+    assert figures == {"SQLite, 1 process", "growth on PostgreSQL"} | shared
 
 
 async def test_the_generator_sends_each_request_once_and_the_sink_sees_each(tmp_path: Path) -> None:

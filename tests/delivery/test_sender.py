@@ -96,7 +96,7 @@ async def test_the_owners_headers_go_along_but_not_in_the_place_of_ours(session:
     assert "transfer-encoding" not in request.headers
 
 
-@pytest.mark.parametrize("sealed_callback_secret", [None, VAULT.seal("s3cret")])
+@pytest.mark.parametrize("sealed_callback_secret", [None, VAULT.seal("s3cret")], ids=["no secret", "a secret"])
 async def test_the_format_of_the_provider_is_its_own_callback(session: GuardedSession, sealed_callback_secret: str | None) -> None:
     images = (Image(id="img_1", source_url="https://cdn.example/1.png"), Image(id="img_2", kept=True))
     task = make_task(provider_task_id="p-1", images=images)

@@ -36,7 +36,7 @@ class Process:
         self.url = f"http://127.0.0.1:{port}"
         self._arguments = ("-m", module, *arguments)
         self._env = {**{k: v for k, v in os.environ.items() if not k.startswith("RELAY_")}, **env}
-        self._log = log
+        self.log = log
         self._ready = ready
         self._process: asyncio.subprocess.Process | None = None
 
@@ -46,7 +46,7 @@ class Process:
         return self._process.pid
 
     async def start(self) -> Self:
-        with self._log.open("ab") as log:
+        with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, *self._arguments, env=self._env, stdout=log, stderr=log, stdin=asyncio.subprocess.DEVNULL)
         async with asyncio.timeout(20), httpx.AsyncClient() as client:
@@ -57,11 +57,17 @@ class Process:
     async def _is_up(self, client: httpx.AsyncClient) -> bool:
         assert self._process is not None
         if self._process.returncode is not None:
-            raise AssertionError(f"relay exited with {self._process.returncode}: {self._log.read_text()[-2000:]}")
+            raise AssertionError(f"relay exited with {self._process.returncode}: {self.log.read_text()[-2000:]}")
         try:
             return (await client.get(self.url + self._ready)).status_code == 200
         except httpx.TransportError:
             return False
+
+    async def ended(self) -> int:
+        """The exit code, once it has ended by itself."""
+        assert self._process is not None
+        async with asyncio.timeout(40):
+            return await self._process.wait()
 
     async def kill(self) -> None:
         """kill -9."""

@@ -147,7 +147,8 @@ def test_trigger_sends_a_sample_through_the_whole_path(relay: Any, inbox: Inbox)
 
 
 def test_keys_are_added_used_and_revoked(relay: Any) -> None:
-    made = relay("keys", "add", "reader", "--scope", "read", "--json")
+    made = relay("keys", "add", "reader", "--scope", "read", "--via", "yescale=kie", "--json")
+    assert made["via"] == {"yescale": "kie"}
     relay("tasks", RELAY_API_KEY=made["key"])
     assert "forbidden" in relay("submit", "--provider", "kie", "x", code=1, RELAY_API_KEY=made["key"])
     assert "reader" in relay("keys")

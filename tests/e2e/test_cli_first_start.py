@@ -52,6 +52,25 @@ def test_keys_that_are_given_are_not_written_down(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_processes_on_one_postgresql_make_the_same_admin_key_from_their_secret_keys(tmp_path: Path) -> None:
+    def start(folder: str, *secret_keys: str) -> tuple[str, bool]:
+        settings = load_settings({"RELAY_DATA_DIR": str(tmp_path / folder), "RELAY_SECRET_KEYS": ",".join(secret_keys),
+                                  "RELAY_DATABASE_URL": "postgresql://relay@db.example/relay"})
+        made = prepare_data_dir(settings)
+        assert made.admin_key_file is not None
+        assert made.admin_key_file.read_text().strip() == made.settings.admin_key
+        assert mode(made.admin_key_file) == 0o600
+        return made.settings.admin_key, made.is_new
+
+    key, is_new = start("one", SECRET_KEY)
+    assert is_new
+    assert start("one", SECRET_KEY) == (key, False)
+    assert start("two", "n" * 32, SECRET_KEY) == (key, True)
+    assert start("two", "n" * 32) != (key, False)
+    load_settings({"RELAY_ADMIN_KEY": key})
+    assert SECRET_KEY not in key
+
+
 def test_starts_at_the_same_moment_agree_on_the_keys(tmp_path: Path) -> None:
     command = [sys.executable, "-c", PREPARE, str(tmp_path / "data")]
     starts = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)]

@@ -87,6 +87,12 @@ def test_the_sandbox_is_refused_where_other_machines_reach_it(tmp_path: Path) ->
     assert "loopback only" in done.stderr
 
 
+def test_on_sqlite_no_process_does_only_a_part(tmp_path: Path) -> None:
+    done = run("serve", "--role", "worker", "--port", "0", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--role: worker is for PostgreSQL" in done.stderr
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_the_sandbox_with_exit_code_0(tmp_path: Path, how: signal.Signals) -> None:
     with running("sandbox", "--port", "0", cwd=tmp_path) as process:

@@ -2,7 +2,7 @@
 
 import asyncio
 import io
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,9 @@ from tests.e2e.harness import ADMIN_KEY, Process, free_port
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def relay_beside(upstream_url: str, folder: Path, *, module: str = "relay", **env: str) -> Process:
+def relay_beside(upstream_url: str, folder: Path, *, module: str = "relay", arguments: Sequence[str] = (), **env: str) -> Process:
     """A relay, not yet started, whose providers are the upstream at that URL. `env`: what is different in its environment.
-    `module`: what is started instead, and takes the same arguments."""
+    `module`: what is started instead, and takes the same arguments, `arguments` among them."""
     port = free_port()
     settings = {
         "RELAY_PORT": str(port), "RELAY_DATA_DIR": str(folder / "data"), "RELAY_ADMIN_KEY": ADMIN_KEY, "RELAY_LOG": "text",
@@ -28,7 +28,7 @@ def relay_beside(upstream_url: str, folder: Path, *, module: str = "relay", **en
     }
     for name in ("APIFRAME", "SEREVIX", "SEGMIND"):
         settings |= {f"RELAY_{name}_API_KEY": "up", f"RELAY_{name}_BASE_URL": f"{upstream_url}/{name.lower()}"}
-    return Process("serve", port=port, env={**settings, **env}, log=folder / "relay.log", module=module)
+    return Process("serve", *arguments, port=port, env={**settings, **env}, log=folder / "relay.log", module=module)
 
 
 def upstream_app(submit: Handler, poll: Handler) -> Starlette:

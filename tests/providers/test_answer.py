@@ -77,7 +77,7 @@ def test_a_status_says_what_became_of_a_submission(status: int, *, held: bool, r
 
 
 @pytest.mark.parametrize("words", ["Request Moderated", "NSFW content", "blocked by the safety system", "violates our Content Policy",
-                                   "content_policy_violation"])
+                                   "content_policy_violation", "flagged as violating content policies"])
 def test_words_of_moderation_win_over_an_invalid_request(words: str) -> None:
     body = msgspec.json.encode({"message": words})
     assert refusal(Answer(status=422, body=body), {}).reason is ErrorCode.MODERATED

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from relay.errors import FieldProblem, Invalid, ProviderNotConfigured, RequestError, Unsupported
 from relay.ports.provider import Parameter, TaskRequest
 from relay.providers import PROVIDERS
-from relay.providers.parameters import FIELDS, FLAG, IMAGE, PROMPT, SEED, Problem, Table, check, describe, native
+from relay.providers.parameters import FIELDS, FLAG, IMAGE, PROMPT, SEED, Problem, Table, check, describe, native, native_name, read_native
 from tests.providers.cases import new_task
 from tests.providers.suite import CASES, make
 
@@ -131,6 +131,21 @@ def test_fields_go_out_under_their_native_names() -> None:
     sent = native(large, TABLE)
     assert sent == {"n": 1, "width": 64, "guidance": 1.0}
     assert isinstance(sent["width"], int)
+
+
+def test_what_an_app_says_in_native_words_is_read_as_fields_and_options() -> None:
+    body = {"prompt": "a bird", "model": "large", "webhook_url": "https://app.example/", "outputFormat": "png", "width": 64, "seed": None,
+            "quality": 3, "brand_new": [1], "image": "of another meaning"}
+    fields, options = read_native(body, TABLE)
+    assert fields == {"output_format": "png", "width": 64}
+    assert options == {"quality": 3, "brand_new": [1], "image": "of another meaning"}
+    sent = native(new_task("acme", model="small", input={"output_format": "png", "options": options}), TABLE)
+    assert sent == {"outputFormat": "png", **options}
+
+
+def test_a_field_is_named_to_an_app_as_it_wrote_it() -> None:
+    names = {field: native_name(field, TABLE) for field in ("output_format", "image", "seed", "options.quality", "prompt")}
+    assert names == {"output_format": "outputFormat", "image": "picture", "seed": "seed", "options.quality": "quality", "prompt": "prompt"}
 
 
 def test_every_field_of_a_request_is_normalized_or_for_relay() -> None:

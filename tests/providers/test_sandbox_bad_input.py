@@ -79,6 +79,12 @@ async def test_a_form_that_is_broken_is_refused(client: Client) -> None:
     await assert_unharmed(client, "segmind")
 
 
+async def test_a_form_beyond_1_mib_is_refused(client: Client) -> None:
+    answer = await client.post(SUBMIT["segmind"], files={"prompt": (None, "x" * 2**20)}, headers=auth("segmind"))
+    assert (answer.status_code, answer.json()) == (413, {"error": "A form may have 1 MiB"})
+    await assert_unharmed(client, "segmind")
+
+
 @pytest.mark.parametrize("provider", SUBMIT)
 async def test_a_body_beyond_32_mib_is_refused(provider: str) -> None:
     async def flood() -> AsyncIterator[bytes]:

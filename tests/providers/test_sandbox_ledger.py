@@ -11,12 +11,13 @@ import pytest
 from relay.ports import Parameter, Rate
 from relay.providers.sandbox.crew import Crew
 from relay.providers.sandbox.faults import MAX_RATE_LIMIT, MAX_SLOW, Faults, read_faults
-from relay.providers.sandbox.fields import loosened, problem_with
+from relay.providers.sandbox.fields import problem_with
 from relay.providers.sandbox.job import Job, Jobs, State
 from relay.providers.sandbox.ledger import Ledger
 from relay.providers.sandbox.pace import Window
 from relay.providers.sandbox.picture import size_for_ratio
 from relay.providers.sandbox.refusal import Refused
+from relay.providers.value import loosened
 from tests.providers.sandboxed import QUICK, SUBMIT, Client, running_sandbox
 
 pytestmark = pytest.mark.anyio

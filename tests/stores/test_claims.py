@@ -129,6 +129,16 @@ async def test_a_deferred_submission_is_queued_again(shelf: Shelf) -> None:
     assert [entry.kind for entry in timeline.notes] == ["submission_deferred"]
 
 
+async def test_a_deferral_that_is_repeated_too_late_does_not_queue_what_was_sent_again(shelf: Shelf) -> None:
+    task = await shelf.add_task()
+    [first] = (await shelf.send()).tasks
+    await shelf.store.defer_submission(task.id, until=NOW, note=None, sends=first.sends)
+    [second] = (await shelf.send()).tasks
+    await shelf.store.defer_submission(task.id, until=NOW, note=None, sends=first.sends)
+    assert await shelf.found(task) == second
+    assert (await shelf.send()).tasks == []
+
+
 async def test_a_deferred_submission_gives_its_places_back(shelf: Shelf) -> None:
     limits = Limits(max_concurrent=1, rate=Rate(1, 10.0))
     deferred = await shelf.add_task()

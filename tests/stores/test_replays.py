@@ -291,3 +291,14 @@ async def test_events_are_taken_from_a_long_history_in_order(shelf: Shelf) -> No
     assert ((await look(shelf, replay)).total, len(await made(shelf, replay))) == (150, 150)
     ids = [delivery.event_id for delivery in await made(shelf, replay)]
     assert ids == sorted(ids)
+
+
+async def test_what_stands_in_line_is_looked_at_again_once_its_replay_is_cancelled(shelf: Shelf) -> None:
+    await finished(shelf)
+    replay = await start(shelf, await shelf.subscribe())
+    await advance(shelf, replay)
+    [job] = await shelf.claim_jobs(now=LATER)
+    assert shelf.store.is_current(job)
+    await shelf.store.cancel_replay(shelf.account_id, replay.id, now=LATER)
+    assert not shelf.store.is_current(job)
+    assert await shelf.store.confirm_job(job) is None

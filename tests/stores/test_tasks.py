@@ -30,7 +30,7 @@ async def test_a_task_comes_back_as_it_was_recorded(shelf: Shelf) -> None:
         images=(Image(id="img_1", source_url="https://x.example/a", source_expires_at=after(days=1), width=8),),
         provider_task_id="p\x001", via=Via.POLL, cost=0.04, metadata={"order": "A-17", "n": 3, "big": 2**70},
         submitted_at=after(seconds=1), completed_at=after(seconds=2), accepted=True, watched=True, sends=1, polls=2,
-        deadline_at=after(minutes=30))
+        deadline_at=after(minutes=30), dropin="kie")
     assert await shelf.store.add_task(task, due_at=None) == (task, True)
     assert await shelf.found(task) == task
 

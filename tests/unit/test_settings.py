@@ -91,6 +91,9 @@ def test_a_value_is_read(name: str, text: str, attribute: str, value: object) ->
     ("RELAY_SECRET_KEYS", "short"), ("RELAY_SECRET_KEYS", f"{SECRET_KEY},short"),
     ("RELAY_ADMIN_KEY", "rly_short"), ("RELAY_ADMIN_KEY", "k" * 40), ("RELAY_ADMIN_KEY", f"{ADMIN_KEY}!"),
     ("RELAY_ADMIN_KEY", "rly_" + "k" * 129),
+    ("RELAY_DROPIN_HOSTS", "a.example"), ("RELAY_DROPIN_HOSTS", "a.example=nobody"), ("RELAY_DROPIN_HOSTS", "a.example:80=kie"),
+    ("RELAY_DROPIN_HOSTS", "a.example=kie,a.example=serevix"), ("RELAY_DROPIN_HOSTS", "=kie"), ("RELAY_DROPIN_HOSTS", "-a.example=kie"),
+    ("RELAY_DROPIN_KIE_VIA", "nobody"), ("RELAY_DROPIN_SEGMIND_HOLD", "0s"),
     ("RELAY_KIE_API_KEY", "with space"), ("RELAY_LOG", "xml"), ("RELAY_LOG_LEVEL", "loud"),
 ])
 def test_a_wrong_value_is_refused_and_named(name: str, text: str) -> None:
@@ -112,10 +115,31 @@ def test_names_of_the_client_commands_and_of_other_programs_are_left_alone() -> 
     load_settings({"RELAY_URL": "http://x", "RELAY_API_KEY": "k", "PATH": "/bin", "XRELAY_PORT": "x"})
 
 
-def test_postgresql_is_refused_as_not_there_yet_without_showing_the_password() -> None:
-    message = problems(RELAY_DATABASE_URL="postgresql://u:hunter2@db/relay")["RELAY_DATABASE_URL"]
-    assert "later version" in message
+@pytest.mark.parametrize("url", [
+    "postgresql://relay:hunter2@db.example:6432/relay", "postgresql://relay@a.example,b.example:5433/relay?target_session_attrs=primary",
+    "postgres://relay:h%40unter2@[fd00::1]/relay", "postgresql:///relay?host=/run/postgresql",
+])
+def test_a_postgresql_database_is_named_by_its_url(url: str) -> None:
+    settings = load_settings({"RELAY_DATABASE_URL": url, "RELAY_ADMIN_KEY": ADMIN_KEY, "RELAY_SECRET_KEYS": SECRET_KEY})
+    assert settings.database_url == url
+    assert load_settings({}).database_url is None
+
+
+@pytest.mark.parametrize("url", [
+    "postgresql://u:hunter2@db", "postgresql://u:hunter2@db/", "postgresql://u:hunter2@db:99999/relay", "postgresql:hunter2",
+    "postgresql://u:hunt/er2@db/relay", "postgresql://u:hunter2#@db/relay", "postgresql://u:p@hunter2@:x/relay", "postgresql://[::1/hunter2",
+])
+def test_a_wrong_postgresql_url_is_refused_without_showing_the_password(url: str) -> None:
+    message = problems(RELAY_DATABASE_URL=url)["RELAY_DATABASE_URL"]
+    assert "postgresql://user:password@host:5432/database" in message
     assert "hunter2" not in message
+    assert "er2" not in message
+
+
+def test_processes_on_one_postgresql_must_be_given_the_same_secret_keys() -> None:
+    found = problems(RELAY_DATABASE_URL="postgresql://u:hunter2@db/relay")
+    assert set(found) == {"RELAY_SECRET_KEYS"}
+    assert "must be given with PostgreSQL" in found["RELAY_SECRET_KEYS"]
 
 
 def test_the_variable_of_a_kubernetes_service_is_recognised() -> None:
@@ -193,7 +217,7 @@ def test_a_toml_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def secret_settings() -> dict[str, str]:
-    values = {"RELAY_ADMIN_KEY": ADMIN_KEY, "RELAY_SECRET_KEYS": SECRET_KEY, "RELAY_DATABASE_URL": "sqlite:////secret-place.db"}
+    values = {"RELAY_ADMIN_KEY": ADMIN_KEY, "RELAY_SECRET_KEYS": SECRET_KEY, "RELAY_DATABASE_URL": "postgresql://u:secret-word@db/relay"}
     return {setting.name: values.get(setting.name, "hidden-" + setting.name.lower()) for setting in SETTINGS if setting.secret}
 
 
@@ -236,9 +260,21 @@ def test_every_default_is_a_value_that_would_be_accepted() -> None:
 
 
 def test_every_setting_ends_up_somewhere() -> None:
-    fields = set(Settings.__struct_fields__) - {"database_path", "providers"} | {"database_url"}
-    own = {name.removeprefix("RELAY_").lower() for name in BY_NAME if not name.removeprefix("RELAY_").lower().startswith(PROVIDER_NAMES)}
+    fields = set(Settings.__struct_fields__) - {"database_path", "providers", "dropin_via", "dropin_holds"} | {"database_url"}
+    own = {name.removeprefix("RELAY_").lower() for name in BY_NAME
+           if not name.removeprefix("RELAY_").removeprefix("DROPIN_").lower().startswith(PROVIDER_NAMES)}
     assert own == fields
+
+
+def test_each_drop_in_has_settings_of_its_own() -> None:
+    settings = load_settings({
+        "RELAY_DROPIN_HOSTS": "BFL.example.com=serevix, localhost=kie", "RELAY_DROPIN_YESCALE_VIA": "Kie",
+        "RELAY_DROPIN_YESCALE_HOLD": "2m",
+    })
+    assert settings.dropin_hosts == {"bfl.example.com": "serevix", "localhost": "kie"}
+    assert settings.dropin_via == {"yescale": "kie"}
+    assert settings.dropin_holds == {"segmind": 25, "yescale": 120}
+    assert (load_settings({}).dropin_hosts, load_settings({}).dropin_via) == ({}, {})
 
 
 @pytest.mark.parametrize(("host", "port", "url"), [
@@ -260,6 +296,6 @@ def test_the_readme_names_every_setting_with_its_default() -> None:
 def test_the_table_stands_for_every_setting() -> None:
     table = settings_table()
     for setting in SETTINGS:
-        provider = next((name for name in PROVIDER_NAMES if setting.name.startswith(f"RELAY_{name.upper()}_")), "")
+        provider = next((name for name in PROVIDER_NAMES if f"_{name.upper()}_" in setting.name), "")
         generic = setting.name.replace(provider.upper(), "NAME") if provider else setting.name
         assert f"`{setting.name}`" in table or f"`{generic}`" in table

@@ -1,10 +1,14 @@
 """Format `provider`: the task as its provider would have told it, so that a handler written for the provider's callbacks goes on
 working. An event that speaks of no task has no such shape and is told in the standard one.
 
+What came by a drop-in is told as that provider would, whoever made the picture, and under the id that the app was given: Relay's.
+
 The links are those of the event, where it was told; they open for longer than the retries last.
 """
 
 from collections.abc import Mapping
+
+import msgspec
 
 from relay.delivery.formats.standard import standard_message
 from relay.delivery.formats.told import read_event
@@ -19,7 +23,9 @@ class ProviderFormat:
         self._providers = providers
 
     def __call__(self, event: Event, task: Task | None) -> Message:
-        provider = self._providers.get(task.provider) if task else None
+        if task and task.dropin:
+            task = msgspec.structs.replace(task, provider_task_id=task.id)
+        provider = self._providers.get(task.dropin or task.provider) if task else None
         told = read_event(event).task
         if task is None or provider is None or told is None:
             return standard_message(event)

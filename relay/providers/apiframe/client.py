@@ -9,9 +9,10 @@ from typing import Any, Final, Literal
 import msgspec
 
 from relay.errors import Fate, ProviderError
-from relay.model import ErrorCode, Task, TaskStatus, Update
+from relay.model import ErrorCode, Task, Update
 from relay.ports.provider import CallbackTarget, InputImage, Message, ProviderConfig, ProviderInfo, TaskRequest
 from relay.providers.apiframe.reading import read_accepted, read_fetched, read_webhook
+from relay.providers.apiframe.rendering import notice
 from relay.providers.apiframe.wire import (
     BASE_URL,
     ECHO_HEADER,
@@ -20,10 +21,8 @@ from relay.providers.apiframe.wire import (
     SUBMIT_PATH,
     TABLE,
     TALLEST,
-    TASK_TYPE,
     TIMEOUT,
     WIDEST,
-    Notice,
 )
 from relay.providers.http import Endpoint, Http, limits_for
 from relay.providers.parameters import Problem, check, describe, native
@@ -74,7 +73,7 @@ class Apiframe:
         return self._http.without_key(read_webhook(body))
 
     def callback_for(self, task: Task, urls: Sequence[str]) -> Message:
-        return Message(body=_ENCODER.encode(_notice(task, urls)))
+        return Message(body=_ENCODER.encode(notice(task, urls, task_id=task.provider_task_id or task.id)))
 
     async def aclose(self) -> None:
         await self._http.aclose()
@@ -96,14 +95,3 @@ def _ratio_problems(request: TaskRequest, model: str) -> Iterator[Problem]:
         width, height = (int(side) for side in ratio.split(":"))
         if not TALLEST <= width / height <= WIDEST:
             yield Problem(field, f"must be between 21:9 and 9:21, not {ratio}")
-
-
-def _notice(task: Task, urls: Sequence[str]) -> Notice:
-    """The task as APIFRAME's webhook would tell it; with a `status` at the end too, which its SDK waits for."""
-    task_id = task.provider_task_id or task.id
-    if task.status is TaskStatus.SUCCEEDED and urls:
-        return Notice(task_id=task_id, task_type=TASK_TYPE, status="finished", original_image_url=urls[0], image_url=urls[0])
-    if not task.status.is_final:
-        return Notice(task_id=task_id, task_type=TASK_TYPE, status="processing", percentage=task.progress or 0)
-    message = task.error.message if task.error else "no picture"
-    return Notice(task_id=task_id, task_type=TASK_TYPE, status="failed", message=message)

@@ -15,16 +15,24 @@ from starlette.types import ASGIApp
 
 from relay.errors import FieldProblem
 from relay.ports import Parameter
+from relay.providers.apiframe.rendering import NO_TASK, WRONG_IDS, refusal
 from relay.providers.apiframe.wire import (
     ECHO_HEADER,
+    FETCH_MANY_PATH,
     FETCH_PATH,
+    FEWEST_FETCHED,
+    HEIGHT,
     MAX_SIDE,
     MIN_SIDE,
+    MOST_FETCHED,
+    RATIO,
     SUBMIT_PATH,
     TABLE,
     TALLEST,
     TASK_TYPE,
+    ULTRA,
     WIDEST,
+    WIDTH,
     Accepted,
     Notice,
 )
@@ -53,10 +61,6 @@ from relay.providers.sandbox.picture import Drawing, key_for, size_for_ratio, te
 from relay.providers.sandbox.refusal import Refused, Why
 
 _NAME: Final = TABLE.provider
-_FETCH_MANY_PATH: Final = "/fetch-many"
-_FEWEST: Final = 2
-_MOST: Final = 20
-_ULTRA: Final = "flux-pro-1.1-ultra"
 _SIDE: Final = Parameter(type="integer", minimum=MIN_SIDE, maximum=MAX_SIDE)
 _FIELDS: Final = {
     "model": Parameter(type="string", enum=tuple(TABLE.models)),
@@ -66,7 +70,7 @@ _FIELDS: Final = {
     "prompt_upsampling": BOOLEAN,
     "width": _SIDE,
     "height": _SIDE,
-    "aspect_ratio": Parameter(type="string", pattern=r"[1-9][0-9]{0,3}:[1-9][0-9]{0,3}", description="must be WIDTH:HEIGHT"),
+    "aspect_ratio": Parameter(type="string", pattern=r"[1-9][0-9]{0,3}:[1-9][0-9]{0,3}", description="WIDTH:HEIGHT"),
     "steps": INTEGER,
     "guidance": NUMBER,
     "interval": Parameter(type="integer", minimum=1, maximum=4),
@@ -76,17 +80,10 @@ _FIELDS: Final = {
     "webhook_url": STRING,
     "webhook_secret": STRING,
 }
-_WIDTH: Final = 1024
-_HEIGHT: Final = 768
-_RATIO: Final = "16:9"
 _WRONG: Final = "not-what-was-given"
 _MESSAGES: Final = {
     State.MODERATED: "The prompt violates our content policy",
     State.FAILED: "The generation failed",
-}
-_STATUSES: Final = {
-    Why.KEY: 401, Why.CREDITS: 402, Why.RATE: 429, Why.FIELDS: 400, Why.BODY: 400, Why.MEDIA: 400, Why.LARGE: 413, Why.LATE: 408,
-    Why.PATH: 404, Why.METHOD: 405, Why.MODERATED: 400, Why.FAILED: 500, Why.BROKEN: 500,
 }
 
 
@@ -103,7 +100,7 @@ class StandIn:
         return [
             Route(f"/{_NAME}{SUBMIT_PATH}", Endpoint({"POST": self._submit}, _refuse)),
             Route(f"/{_NAME}{FETCH_PATH}", Endpoint({"POST": self._fetch}, _refuse)),
-            Route(f"/{_NAME}{_FETCH_MANY_PATH}", Endpoint({"POST": self._fetch_many}, _refuse)),
+            Route(f"/{_NAME}{FETCH_MANY_PATH}", Endpoint({"POST": self._fetch_many}, _refuse)),
             *self._gallery.routes(_refuse),
             Route(f"/{_NAME}/{{rest:path}}", Endpoint({}, _refuse)),
         ]
@@ -118,7 +115,7 @@ class StandIn:
         order = await read_json_request(request, self._shop.body_seconds)
         job = self._intake.find(order.get("task_id"), key)
         if job is None:
-            raise Refused(Why.FIELDS, "There is no such task", [FieldProblem("task_id", "must be the id of a task")])
+            raise Refused(Why.FIELDS, "There is no such task", [NO_TASK])
         return json_answer(self._notice(job))
 
     async def _fetch_many(self, request: Request) -> Response:
@@ -126,8 +123,8 @@ class StandIn:
         key = check_key(_key(request))
         order = await read_json_request(request, self._shop.body_seconds)
         ids = order.get("task_ids")
-        if not isinstance(ids, list) or not _FEWEST <= len(ids) <= _MOST:
-            raise Refused(Why.FIELDS, "task_ids must be a list", [FieldProblem("task_ids", f"must be a list of {_FEWEST} to {_MOST} ids")])
+        if not isinstance(ids, list) or not FEWEST_FETCHED <= len(ids) <= MOST_FETCHED:
+            raise Refused(Why.FIELDS, "task_ids must be a list", [WRONG_IDS])
         found = (self._intake.find(task_id, key) for task_id in ids)
         return json_answer({"tasks": [self._notice(job) for job in found if job]})
 
@@ -168,9 +165,9 @@ def _plan(order: dict[str, Any]) -> Plan:
 def _size(order: dict[str, Any]) -> tuple[int, int]:
     """Of the ultra model a ratio decides, unless a size is given without one."""
     has_size = order.get("width") is not None or order.get("height") is not None
-    if order["model"] == _ULTRA and (order.get("aspect_ratio") or not has_size):
-        return size_for_ratio(order.get("aspect_ratio") or _RATIO)
-    return whole(order, "width", _WIDTH), whole(order, "height", _HEIGHT)
+    if order["model"] == ULTRA and (order.get("aspect_ratio") or not has_size):
+        return size_for_ratio(order.get("aspect_ratio") or RATIO)
+    return whole(order, "width", WIDTH), whole(order, "height", HEIGHT)
 
 
 def _ratio_problem(ratio: Any) -> list[FieldProblem]:  # noqa: ANN401 -- any JSON
@@ -198,8 +195,5 @@ def _letter(job: Job, notice: Notice) -> Letter:
 
 
 def _refuse(refused: Refused) -> Response:
-    status = _STATUSES[refused.why]
-    if refused.why in (Why.KEY, Why.BROKEN):
-        return json_answer({}, status)
-    messages = [f"{problem.field} {problem.message}" for problem in refused.problems] or [refused.message]
-    return json_answer({"errors": [{"msg": message} for message in messages]}, status)
+    status, body = refusal(refused)
+    return json_answer(body, status)

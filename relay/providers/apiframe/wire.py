@@ -1,8 +1,8 @@
 """The wire format of APIFRAME's v1 API, endpoint flux-imagine.
 
-Sources: the page "Imagine" (docs.apiframe.ai/flux/imagine), marked [page]; the pages on webhooks and on fetching
-(docs.apiframe.ai/webhooks, /api-endpoints/fetch), marked [docs]; what APIFRAME's own SDK and public clients had to cope with,
-marked [clients].
+Sources: the page "Imagine" (docs.apiframe.ai/flux/imagine), marked [page]; the pages on webhooks, on fetching and on the account
+(docs.apiframe.ai/webhooks, /api-endpoints/fetch, fetch-many, account-info), marked [docs]; what APIFRAME's own SDK and public clients
+had to cope with, marked [clients].
 
 - Progress and the end come to the same webhook, mixed. The documented end has no `status`: a picture is the sign of success.
 - The body of a failure is not documented: `status: "failed"` with `message` (or `error`) is what clients read.
@@ -20,6 +20,10 @@ from relay.providers.parameters import FLAG, IMAGE, PROMPT, SEED, Table
 BASE_URL: Final = "https://api.apiframe.pro"  # [page]
 SUBMIT_PATH: Final = "/flux-imagine"  # [page]
 FETCH_PATH: Final = "/fetch"  # [docs]
+FETCH_MANY_PATH: Final = "/fetch-many"  # [docs]
+ACCOUNT_PATH: Final = "/account"  # [docs]
+FEWEST_FETCHED: Final = 2  # [docs]
+MOST_FETCHED: Final = 20  # [docs]
 TIMEOUT: Final = 30.0
 ECHO_HEADER: Final = "x-webhook-secret"  # [page]
 TASK_TYPE: Final = "flux-imagine"  # [page]
@@ -32,17 +36,22 @@ MAX_SIDE: Final = 1440  # [page]
 WIDEST: Final = 21 / 9  # [page]
 TALLEST: Final = 9 / 21  # [page]
 
+ULTRA: Final = "flux-pro-1.1-ultra"  # [page]; its shape is a ratio
+WIDTH: Final = 1024  # [page], as the next two: what rules where nothing is given
+HEIGHT: Final = 768
+RATIO: Final = "16:9"
+
 _ALL: Final = {  # [page]
     "prompt": PROMPT,
-    "width": Parameter(type="integer", minimum=MIN_SIDE, maximum=MAX_SIDE, default=1024),
-    "height": Parameter(type="integer", minimum=MIN_SIDE, maximum=MAX_SIDE, default=768),
+    "width": Parameter(type="integer", minimum=MIN_SIDE, maximum=MAX_SIDE, default=WIDTH),
+    "height": Parameter(type="integer", minimum=MIN_SIDE, maximum=MAX_SIDE, default=HEIGHT),
     "seed": SEED,
     "image": IMAGE,
     "prompt_upsampling": FLAG,
     "safety_tolerance": Parameter(type="integer", minimum=0, maximum=6, description="0 is the strictest"),
 }
 _ULTRA: Final = {  # [page]
-    "aspect_ratio": Parameter(type="string", pattern=r"[1-9][0-9]{0,3}:[1-9][0-9]{0,3}", default="16:9",
+    "aspect_ratio": Parameter(type="string", pattern=r"[1-9][0-9]{0,3}:[1-9][0-9]{0,3}", default=RATIO,
                               description="WIDTH:HEIGHT between 21:9 and 9:21"),
     "image_strength": Parameter(type="number", minimum=0, maximum=1),
     "raw": FLAG,
@@ -57,7 +66,7 @@ TABLE: Final = Table(
     provider="apiframe",
     models={  # [page]
         "flux-pro-1.1": _ALL,
-        "flux-pro-1.1-ultra": {**_ALL, **_ULTRA},
+        ULTRA: {**_ALL, **_ULTRA},
         "flux-pro": {**_ALL, **_STEPPED, **_INTERVAL},
         "flux-dev": {**_ALL, **_STEPPED},
     },
@@ -93,3 +102,12 @@ class Notice(Struct, frozen=True, kw_only=True, omit_defaults=True):
     original_image_url: str | None = None
     image_url: str | None = None
     message: str | None = None
+
+
+class Account(Struct, frozen=True, kw_only=True):
+    """The answer to a question about the account [docs]."""
+
+    email: str
+    credits: int
+    total_images: int
+    plan: str

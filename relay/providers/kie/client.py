@@ -23,11 +23,11 @@ from typing import Literal
 import msgspec
 
 from relay.errors import Fate, ProviderError
-from relay.model import ErrorCode, Task, TaskError, TaskStatus, Update
+from relay.model import ErrorCode, Task, Update
 from relay.ports import CallbackTarget, InputImage, Message, ProviderConfig, ProviderInfo, TaskRequest
 from relay.providers import parameters
 from relay.providers.http import Endpoint, Http, limits_for
-from relay.providers.kie import reading, wire
+from relay.providers.kie import reading, rendering, wire
 from relay.providers.parameters import Problem
 
 
@@ -89,14 +89,7 @@ class Kie:
 
     def callback_for(self, task: Task, urls: Sequence[str]) -> Message:
         """Kie's callback. It has none for a task that is still open; such an event has the shape of the submit answer."""
-        data: dict[str, object] = {"taskId": task.provider_task_id or task.id}
-        if task.status is TaskStatus.SUCCEEDED:
-            url = urls[0] if urls else ""
-            return _message(wire.OK, "success", {**data, "info": {"originImageUrl": url, "resultImageUrl": url}})
-        if task.status is TaskStatus.FAILED:
-            text = task.error.message if task.error else "failed"
-            return _message(_callback_code(task.error), text, {**data, "info": {"originImageUrl": "", "resultImageUrl": ""}})
-        return _message(wire.OK, "success", data)
+        return Message(body=msgspec.json.encode(rendering.callback_of(task, urls, task_id=task.provider_task_id or task.id)))
 
     async def aclose(self) -> None:
         await self._http.aclose()
@@ -109,22 +102,3 @@ def _editing_rule(request: TaskRequest, model: str) -> Iterator[Problem]:  # noq
     for field, value in (("safety_tolerance", request.safety_tolerance), ("options.safetyTolerance", options.get("safetyTolerance"))):
         if isinstance(value, int) and wire.MAX_SAFETY_TOLERANCE_EDITING < value <= wire.MAX_SAFETY_TOLERANCE:
             yield Problem(field, f"must be an integer from 0 to {wire.MAX_SAFETY_TOLERANCE_EDITING} with an input image, not {value}")
-
-
-def _callback_code(error: TaskError | None) -> int:
-    """One of the three codes that Kie's callbacks have: its own if it was one, else that which comes nearest."""
-    if error is None:
-        return 500
-    if error.provider_code in ("400", "500", "501"):
-        return int(error.provider_code)
-    match error.code:
-        case ErrorCode.MODERATED:
-            return 400
-        case ErrorCode.PROVIDER_ERROR:
-            return 501
-        case _:
-            return 500
-
-
-def _message(code: int, text: str, data: dict[str, object]) -> Message:
-    return Message(body=msgspec.json.encode({"code": code, "msg": text, "data": data}))

@@ -10,6 +10,7 @@ public clients had to cope with, marked [clients].
   string) [clients]; the structs below take what was seen, and only the fields that Relay reads.
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from msgspec import Raw, Struct
 
 from relay.model import ErrorCode
 from relay.ports import Limits, Parameter, Rate
-from relay.providers.parameters import Table
+from relay.providers.parameters import FLAG, PROMPT, Table
 
 BASE_URL: Final = "https://api.kie.ai"
 SUBMIT_PATH: Final = "/api/v1/flux/kontext/generate"  # [page]
@@ -86,6 +87,30 @@ TABLE: Final = Table(
     },
     options=OPTIONS,
 )
+
+_TEXT: Final = Parameter(type="string")
+FIELDS: Final = {  # in Kie's words [page]; the range of the tolerance is apart, for its refusal has a code of its own
+    "prompt": PROMPT,
+    "enableTranslation": FLAG,
+    "uploadCn": FLAG,
+    "inputImage": _TEXT,
+    "aspectRatio": Parameter(type="string", enum=ASPECT_RATIOS),
+    "outputFormat": Parameter(type="string", enum=OUTPUT_FORMATS),
+    "promptUpsampling": FLAG,
+    "model": Parameter(type="string", enum=MODELS),
+    "callBackUrl": _TEXT,
+    "safetyTolerance": Parameter(type="integer"),
+    "watermark": _TEXT,
+}
+"""The body of a request, as Relay takes it where it stands in for Kie."""
+
+
+def tolerance_problem(order: Mapping[str, Any]) -> str | None:
+    """What is wrong with the range of the tolerance, in Kie's words. The other fields are right already."""
+    most = MAX_SAFETY_TOLERANCE_EDITING if order.get("inputImage") else MAX_SAFETY_TOLERANCE
+    if 0 <= (order.get("safetyTolerance") or 0) <= most:
+        return None
+    return f"The security tolerance level is out of range and should be 0-{most}"
 
 
 class Envelope(Struct, frozen=True, kw_only=True):

@@ -91,23 +91,8 @@ def remembered(order: Mapping[str, Any], fields: Mapping[str, Parameter]) -> dic
     return {name: order[name] for name in fields if name in order and (name == "prompt" or not _is_large(order[name]))}
 
 
-def loosened(order: Mapping[str, Any], fields: Mapping[str, Parameter]) -> dict[str, Any]:
-    """The order with numbers and booleans that came as text (as in a form) turned into what their fields want; text that
-    spells none stays, to be found wrong."""
-    return {name: _loosen(value, fields[name].type) if name in fields else value for name, value in order.items()}
-
-
 def _is_large(value: Any) -> bool:  # noqa: ANN401 -- any JSON
     return isinstance(value, str) and len(value) > _LONGEST_URL
-
-
-def _loosen(value: Any, wanted: str) -> Any:  # noqa: ANN401 -- any JSON
-    if wanted == "boolean":
-        return {"true": True, "1": True, "false": False, "0": False}.get(str(value).strip().lower(), value)
-    if isinstance(value, str) and wanted in ("integer", "number") and re.fullmatch(r"\s*[+-]?\d{1,30}(\.\d{1,30})?\s*", value, re.ASCII):
-        number = float(value)
-        return int(value) if "." not in value else number
-    return value
 
 
 def _has_type(value: Any, wanted: str) -> bool:  # noqa: ANN401 -- any JSON
@@ -130,7 +115,7 @@ def _problem_with_text(value: str, rule: Parameter) -> str | None:
     if rule.enum is not None and value not in rule.enum:
         return "must be one of " + ", ".join(rule.enum)
     if rule.pattern is not None and not re.fullmatch(rule.pattern, value):
-        return rule.description or f"must match {rule.pattern}"
+        return f"must be {rule.description or rule.pattern}"
     return None
 
 

@@ -1,20 +1,16 @@
 """Reading what a client sends, however wrong it is: a body within its size and its time, then JSON or a form of it."""
 
 import asyncio
-import re
-from collections.abc import AsyncGenerator
 from typing import Any, Final
 
 import msgspec
-from starlette.datastructures import Headers
-from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from relay.errors import TooLarge
+from relay.providers import form
 from relay.providers.sandbox.refusal import Refused, Why
 
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024
-_BOUNDARY: Final = re.compile(r'boundary=(?:"([^"]{1,200})"|([^\s;"]{1,200}))', re.IGNORECASE)
-_FIELDS: Final = 100
 
 
 def media_type(request: Request) -> str:
@@ -52,24 +48,11 @@ def read_json(body: bytes) -> dict[str, Any]:
     return value
 
 
-async def read_form(content_type: str, body: bytes) -> dict[str, Any]:
-    """The fields of a multipart form, as text; of a name that comes twice the last. Raises Refused, for a form that breaks off
-    before its last boundary too."""
-    match = _BOUNDARY.search(content_type)
-    boundary = (match.group(1) or match.group(2)) if match else ""
-    if not boundary or not body.rstrip(b"\r\n").endswith(f"--{boundary}--".encode(errors="replace")):
-        raise Refused(Why.BODY, "The form is incomplete")
-    headers = Headers({"content-type": content_type})
-    parser = MultiPartParser(headers, _once(body), max_files=_FIELDS, max_fields=_FIELDS, max_part_size=MAX_BODY_BYTES)
+async def read_form(content_type: str, body: bytes) -> dict[str, str]:
+    """The fields of a multipart form, as text. Raises Refused."""
     try:
-        form = await parser.parse()
-    except (MultiPartException, ValueError, LookupError) as exc:
-        raise Refused(Why.BODY, "The form is not valid") from exc
-    try:
-        return {name: value for name, value in form.multi_items() if isinstance(value, str)}
-    finally:
-        await form.close()
-
-
-async def _once(body: bytes) -> AsyncGenerator[bytes, None]:
-    yield body
+        return await form.read_form(content_type, body)
+    except TooLarge as exc:
+        raise Refused(Why.LARGE, exc.message) from exc
+    except ValueError as exc:
+        raise Refused(Why.BODY, str(exc)) from exc

@@ -11,12 +11,12 @@ from typing import Any, Literal
 import msgspec
 
 from relay.errors import Fate, ProviderError, Unreadable
-from relay.model import ErrorCode, Task, TaskStatus, Update
+from relay.model import ErrorCode, Task, Update
 from relay.ports import CallbackTarget, InputImage, Message, ProviderConfig, ProviderInfo, TaskRequest
 from relay.providers import parameters
 from relay.providers.http import Endpoint, Http, limits_for
 from relay.providers.parameters import Problem
-from relay.providers.segmind import reading, wire
+from relay.providers.segmind import reading, rendering, wire
 
 
 class Segmind:
@@ -64,21 +64,11 @@ class Segmind:
 
     def callback_for(self, task: Task, urls: Sequence[str]) -> Message:
         """The result as version 2 of the API has it, since that of version 1 is the bare picture."""
-        failed = task.status is TaskStatus.FAILED
-        result = wire.Result(
-            request_id=task.provider_task_id or task.id, status=_STATUS_WORDS[task.status], output=urls[0] if urls else None,
-            error=task.error.message if failed and task.error else None, metrics=_metrics(task),
-        )
+        result = rendering.result_of(task, urls, request_id=task.provider_task_id or task.id)
         return Message(body=msgspec.json.encode(result))
 
     async def aclose(self) -> None:
         await self._http.aclose()
-
-
-_STATUS_WORDS = {
-    TaskStatus.QUEUED: "QUEUED", TaskStatus.SUBMITTED: "QUEUED", TaskStatus.PROCESSING: "PROCESSING",
-    TaskStatus.SUCCEEDED: "COMPLETED", TaskStatus.FAILED: "FAILED",
-}
 
 
 def _size_rule(request: TaskRequest, model: str) -> Iterator[Problem]:  # noqa: ARG001 -- there is one model
@@ -93,10 +83,3 @@ def _body(task: Task) -> dict[str, Any]:
     if "output_format" in task.input:
         body["output_format"] = wire.OUTPUT_FORMATS[task.input["output_format"]]
     return body
-
-
-def _metrics(task: Task) -> dict[str, float]:
-    metrics = {} if task.cost is None else {"cost": task.cost}
-    if task.submitted_at and task.completed_at:
-        metrics["total_time"] = round((task.completed_at - task.submitted_at).total_seconds(), 3)
-    return metrics

@@ -1,56 +1,33 @@
 """A stand-in for Segmind's Flux 1.1 Pro: one call, whose answer is the picture.
 
-JSON and forms are taken; in both, numbers and booleans may come as text. The page lists no ratios, so any of a sensible form is
-taken. 406 stands for an empty account, another content type and a wrong field, and only its text tells which, as documented.
-Credits are those of one account, whatever the key.
+JSON and forms are taken; in both, numbers and booleans may come as text. Credits are those of one account, whatever the key.
 """
 
 from typing import Any, Final
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from relay.errors import FieldProblem
-from relay.ports import Parameter
-from relay.providers.sandbox.answer import json_answer
 from relay.providers.sandbox.endpoint import Cut, Endpoint
-from relay.providers.sandbox.fields import BOOLEAN, PROMPT, SEED, check_fields, loosened, refuse_if, whole
+from relay.providers.sandbox.fields import SEED, check_fields, refuse_if, whole
 from relay.providers.sandbox.intake import Intake, Plan, Workshop
 from relay.providers.sandbox.job import Job
 from relay.providers.sandbox.picture import Drawing, Format, key_for, size_for_ratio, text_for
 from relay.providers.sandbox.reading import media_type, read_body, read_form, read_json
 from relay.providers.sandbox.refusal import Refused, Why
 from relay.providers.segmind import wire
+from relay.providers.segmind.rendering import refusal_of
+from relay.providers.value import loosened
 
 _NAME: Final = wire.TABLE.provider
-_SIDE: Final = Parameter(type="integer", minimum=wire.MIN_SIDE, maximum=wire.MAX_SIDE)
-_FIELDS: Final = {
-    "prompt": PROMPT,
-    "seed": SEED,
-    "width": _SIDE,
-    "height": _SIDE,
-    "aspect_ratio": Parameter(type="string", pattern=r"custom|[1-9][0-9]?:[1-9][0-9]?", description="must be custom or WIDTH:HEIGHT"),
-    "output_format": Parameter(type="string", enum=tuple(wire.OUTPUT_FORMATS.values())),
-    "output_quality": Parameter(type="integer", minimum=0, maximum=100),
-    "safety_tolerance": Parameter(type="integer", minimum=wire.MIN_SAFETY_TOLERANCE, maximum=wire.MAX_SAFETY_TOLERANCE),
-    "prompt_upsampling": BOOLEAN,
-}
+_FIELDS: Final = {**wire.FIELDS, "seed": SEED}
 _STEEPEST: Final = 4
 _FORMATS: Final[dict[str, Format]] = {"webp": "webp", "jpg": "jpeg", "png": "png"}
 _PRICE: Final = 0.04
 _CREDITS: Final = 1000.0
-_STATUSES: Final = {
-    Why.KEY: 401, Why.CREDITS: 406, Why.RATE: 429, Why.FIELDS: 406, Why.BODY: 400, Why.MEDIA: 406, Why.LARGE: 413, Why.LATE: 408,
-    Why.PATH: 404, Why.METHOD: 405, Why.MODERATED: 406, Why.FAILED: 500, Why.BROKEN: 500,
-}
-_WORDS: Final = {
-    Why.CREDITS: "Not enough credits",
-    Why.MEDIA: "Invalid content type",
-    Why.MODERATED: "Invalid prompt: NSFW content detected",
-    Why.FAILED: "Server had some issue with processing",
-}
 
 
 class StandIn:
@@ -62,8 +39,8 @@ class StandIn:
 
     def routes(self) -> list[BaseRoute]:
         return [
-            Route(f"/{_NAME}{wire.PATH}", Endpoint({"POST": self._generate}, self._refuse)),
-            Route(f"/{_NAME}/{{rest:path}}", Endpoint({}, self._refuse)),
+            Route(f"/{_NAME}{wire.PATH}", Endpoint({"POST": self._generate}, _refuse)),
+            Route(f"/{_NAME}/{{rest:path}}", Endpoint({}, _refuse)),
         ]
 
     async def _generate(self, request: Request) -> ASGIApp:
@@ -75,25 +52,17 @@ class StandIn:
         drawing = job.drawings[0]
         headers = {
             wire.CREDITS_HEADER: self._credits(), wire.REQUEST_ID_HEADER: job.id, wire.COST_HEADER: str(_PRICE),
-            "x-generation-time": f"{job.duration:.3f}", "x-seed-value": str(job.seed),
+            wire.TIME_HEADER: f"{job.duration:.3f}", wire.SEED_HEADER: str(job.seed),
         }
         return Response(await self._shop.studio.file(drawing), media_type=drawing.content_type, headers=headers)
 
     def _credits(self) -> str:
         return f"{max(0.0, _CREDITS - _PRICE * self._shop.ledger.billed(_NAME)):.2f}"
 
-    def _refuse(self, refused: Refused) -> Response:
-        status = _STATUSES[refused.why]
-        if refused.why is Why.METHOD:
-            return HTMLResponse("<!doctype html>\n<html><head><title>405 Method Not Allowed</title></head>"
-                                "<body><h1>Method Not Allowed</h1></body></html>\n", status, headers={"allow": "POST"})
-        text = _WORDS.get(refused.why, refused.message)
-        if refused.why is Why.KEY:
-            return json_answer({"error": "unauthorized", "error_description": text, "status_code": status}, status)
-        answer = json_answer({"error": f"Invalid parameter: {text}" if refused.why is Why.FIELDS else text}, status)
-        if refused.why is Why.CREDITS:
-            answer.headers[wire.CREDITS_HEADER] = "0"
-        return answer
+
+def _refuse(refused: Refused) -> Response:
+    status, body, media_type, headers = refusal_of(refused)
+    return Response(body, status, headers, media_type)
 
 
 async def _read(request: Request, seconds: float) -> dict[str, Any]:
@@ -103,7 +72,7 @@ async def _read(request: Request, seconds: float) -> dict[str, Any]:
         return loosened(read_json(body), _FIELDS)
     if kind == "multipart/form-data":
         return loosened(await read_form(request.headers["content-type"], body), _FIELDS)
-    raise Refused(Why.MEDIA, _WORDS[Why.MEDIA])
+    raise Refused(Why.MEDIA, "Invalid content type")
 
 
 def _plan(order: dict[str, Any]) -> Plan:

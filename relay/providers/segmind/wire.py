@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from relay.model import ErrorCode
 from relay.ports import Limits, Parameter
-from relay.providers.parameters import Table
+from relay.providers.parameters import FLAG, PROMPT, SEED, Table
 
 BASE_URL: Final = "https://api.segmind.com"
 PATH: Final = "/v1/flux-1.1-pro"  # [page]
@@ -26,6 +26,8 @@ KEY_HEADER: Final = "x-api-key"  # [page]; a Bearer token is refused [codes]
 CREDITS_HEADER: Final = "x-remaining-credits"  # [page]
 REQUEST_ID_HEADER: Final = "x-request-id"  # [codes]
 COST_HEADER: Final = "x-cost"  # [codes]
+TIME_HEADER: Final = "x-generation-time"  # [codes]; in seconds
+SEED_HEADER: Final = "x-seed-value"  # [codes]
 
 MODEL: Final = "flux-1.1-pro"
 MIN_SIDE: Final = 256  # [page]
@@ -93,13 +95,30 @@ TABLE: Final = Table(
     options=OPTIONS,
 )
 
+_SIDE: Final = Parameter(type="integer", minimum=MIN_SIDE, maximum=MAX_SIDE)
+FIELDS: Final = {  # in Segmind's words; the page shows no ratios, so any of a sensible form is taken
+    "prompt": PROMPT,
+    "seed": SEED,
+    "width": _SIDE,
+    "height": _SIDE,
+    "aspect_ratio": Parameter(type="string", pattern=r"custom|[1-9][0-9]?:[1-9][0-9]?", description="custom or WIDTH:HEIGHT"),
+    "output_format": Parameter(type="string", enum=tuple(OUTPUT_FORMATS.values())),
+    "output_quality": Parameter(type="integer", minimum=0, maximum=100),
+    "safety_tolerance": Parameter(type="integer", minimum=MIN_SAFETY_TOLERANCE, maximum=MAX_SAFETY_TOLERANCE),
+    "prompt_upsampling": FLAG,
+}
+"""The body of a request, as Relay takes it where it stands in for Segmind."""
+
 
 class Result(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A result of version 2 [v2], which is what subscribers who want Segmind's own shape get: version 1 has no JSON result.
-    `output`: the link to the picture. `metrics`: cost, total_time in seconds, and others."""
+    """What version 2 says of a request [v2]: when it is taken, how it stands, and its result. Each of the three has a part of the
+    fields. `output`: the link to the picture. `metrics`: cost, remaining_credits, and times in seconds."""
 
     request_id: str
     status: str
+    poll_url: str | None = None
+    status_url: str | None = None
+    response_url: str | None = None
     output: str | None = None
     error: str | None = None
-    metrics: dict[str, float] = {}
+    metrics: dict[str, float] | None = None

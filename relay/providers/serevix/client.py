@@ -9,23 +9,13 @@ from urllib.parse import quote
 import msgspec
 
 from relay.errors import Fate, ProviderError, Unreadable
-from relay.model import ErrorCode, Task, TaskStatus, Update
+from relay.model import ErrorCode, Task, Update
 from relay.ports.provider import CallbackTarget, InputImage, Message, ProviderConfig, ProviderInfo, TaskRequest
 from relay.providers.http import Endpoint, Http, limits_for
 from relay.providers.parameters import check, describe, native
 from relay.providers.serevix.reading import read_accepted, read_result
-from relay.providers.serevix.wire import (
-    BASE_URL,
-    LIMITS,
-    MODERATION_REASONS,
-    RESULT_PATH,
-    SUBMIT_PATH,
-    TABLE,
-    TIMEOUT,
-    Result,
-    ResultBody,
-    Status,
-)
+from relay.providers.serevix.rendering import result_body
+from relay.providers.serevix.wire import BASE_URL, LIMITS, RESULT_PATH, SUBMIT_PATH, TABLE, TIMEOUT
 
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -72,7 +62,7 @@ class Serevix:
         raise Unreadable("Serevix sends no callbacks.")
 
     def callback_for(self, task: Task, urls: Sequence[str]) -> Message:
-        return Message(body=_ENCODER.encode(_result_body(task, urls)))
+        return Message(body=_ENCODER.encode(result_body(task, urls, task_id=task.provider_task_id or task.id)))
 
     async def aclose(self) -> None:
         await self._http.aclose()
@@ -81,25 +71,3 @@ class Serevix:
 def _submission(task: Task, image: InputImage | None) -> dict[str, Any]:
     picture = {"image_prompt": base64.b64encode(image.data).decode()} if image and image.data else {}
     return {"prompt": task.prompt or "", **native(task, TABLE), **picture}
-
-
-def _result_body(task: Task, urls: Sequence[str]) -> ResultBody:
-    """The task as the gateway's query would tell it."""
-    task_id = task.provider_task_id or task.id
-    if task.status is TaskStatus.SUCCEEDED and urls:
-        return ResultBody(id=task_id, status=Status.READY, result=_result(task, urls[0]))
-    if not task.status.is_final:
-        return ResultBody(id=task_id, status=Status.PENDING, result=None, progress=None if task.progress is None else task.progress / 100)
-    message = task.error.message if task.error else "no picture"
-    if task.error and task.error.code is ErrorCode.MODERATED:
-        return ResultBody(id=task_id, status=Status.CONTENT_MODERATED, result=None, details={MODERATION_REASONS: [message]})
-    return ResultBody(id=task_id, status=Status.ERROR, result=None, details={"error": message})
-
-
-def _result(task: Task, url: str) -> Result:
-    start, end = task.submitted_at, task.completed_at
-    return Result(
-        sample=url, prompt=task.prompt, seed=task.input.get("seed"),
-        start_time=start.timestamp() if start else None, end_time=end.timestamp() if end else None,
-        duration=(end - start).total_seconds() if start and end else None,
-    )

@@ -20,7 +20,8 @@ from relay.providers.sandbox.gallery import Gallery
 from relay.providers.sandbox.intake import Intake, Plan, Workshop, bearer, check_key
 from relay.providers.sandbox.job import Job, State
 from relay.providers.sandbox.picture import Drawing, key_for, text_for
-from relay.providers.sandbox.refusal import Refused, Why
+from relay.providers.sandbox.refusal import Refused
+from relay.providers.serevix.rendering import missing_id, refusal, unknown_task
 from relay.providers.serevix.wire import (
     LIMITS,
     MODERATION_REASONS,
@@ -49,10 +50,6 @@ _FIELDS: Final = {
 _WIDTH: Final = 1024  # the example of the page
 _HEIGHT: Final = 768
 _LIFETIME: Final = timedelta(minutes=10)
-_STATUSES: Final = {
-    Why.KEY: 401, Why.CREDITS: 402, Why.RATE: 429, Why.FIELDS: 422, Why.BODY: 422, Why.MEDIA: 415, Why.LARGE: 413, Why.LATE: 408,
-    Why.PATH: 404, Why.METHOD: 405, Why.MODERATED: 400, Why.FAILED: 500, Why.BROKEN: 500,
-}
 
 
 class StandIn:
@@ -81,10 +78,11 @@ class StandIn:
         key = check_key(bearer(request))
         task_id = request.query_params.get("id")
         if task_id is None:
-            return json_answer({"detail": [{"type": "missing", "loc": ["query", "id"], "msg": "Field required"}]}, 422)
+            status, body = missing_id()
+            return json_answer(body, status)
         job = self._intake.find(task_id, key)
         if job is None:
-            return json_answer(ResultBody(id=task_id[:255], status=Status.NOT_FOUND, result=None), 404)
+            return json_answer(unknown_task(task_id), 404)
         return json_answer(self._body(job))
 
     def _body(self, job: Job) -> ResultBody:
@@ -117,21 +115,5 @@ def _plan(order: dict[str, Any]) -> Plan:
 
 
 def _refuse(refused: Refused) -> Response:
-    return json_answer({"detail": _detail(refused)}, _STATUSES[refused.why])
-
-
-def _detail(refused: Refused) -> str | list[dict[str, Any]]:
-    match refused.why:
-        case Why.FIELDS:
-            return [{"type": "value_error", "loc": ["body", problem.field], "msg": f"Value {problem.message}"}
-                    for problem in refused.problems]
-        case Why.BODY:
-            return [{"type": "json_invalid", "loc": ["body", 0], "msg": refused.message}]
-        case Why.KEY:
-            return "Not authenticated - Invalid Authentication"
-        case Why.CREDITS:
-            return "Insufficient credits"
-        case Why.RATE:
-            return "Too many active tasks"
-        case _:
-            return refused.message
+    status, body = refusal(refused)
+    return json_answer(body, status)

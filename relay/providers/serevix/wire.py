@@ -73,11 +73,13 @@ MODERATION_REASONS: Final = "Moderation Reasons"
 """The key in `details` of a moderated task: a list of words [bfl]."""
 
 
-class Accepted(Struct, frozen=True, kw_only=True):
-    """The answer to a submission [page]."""
+class Accepted(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer to a submission: an id and a link [page]; for one with a webhook an id, a status and that webhook [bfl]."""
 
     id: str
     polling_url: str
+    status: str | None = None
+    webhook_url: str | None = None
 
 
 class Result(Struct, frozen=True, kw_only=True, omit_defaults=True):

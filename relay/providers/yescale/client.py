@@ -15,13 +15,13 @@ from typing import Literal
 import msgspec
 
 from relay.errors import Fate, ProviderError, Unreadable
-from relay.model import ErrorCode, Task, TaskError, TaskStatus, Update
+from relay.model import ErrorCode, Task, TaskStatus, Update
 from relay.ports import CallbackTarget, InputImage, Message, ProviderConfig, ProviderInfo, TaskRequest
 from relay.providers import parameters
 from relay.providers.answer import Answer
 from relay.providers.http import Endpoint, Http, limits_for
 from relay.providers.parameters import Problem
-from relay.providers.yescale import reading, wire
+from relay.providers.yescale import reading, rendering, wire
 
 _SHOWABLE = 2**63  # what is larger is refused by its type already
 
@@ -73,9 +73,8 @@ class Yescale:
     def callback_for(self, task: Task, urls: Sequence[str]) -> Message:
         """The answer to the call; of a task that is still open, one without pictures."""
         if task.status is TaskStatus.FAILED:
-            return Message(body=msgspec.json.encode(wire.Failed(_api_error(task.error))))
-        created = int((task.completed_at or task.created_at).timestamp())
-        return Message(body=msgspec.json.encode(wire.Generated(created=created, data=[wire.Item(url=url) for url in urls])))
+            return Message(body=msgspec.json.encode(rendering.failure_of(task.error)))
+        return Message(body=msgspec.json.encode(rendering.answer_of(task, [wire.Item(url=url) for url in urls])))
 
     async def aclose(self) -> None:
         await self._http.aclose()
@@ -100,16 +99,3 @@ def _size_rule(request: TaskRequest, model: str) -> Iterator[Problem]:  # noqa: 
 
 def _size(width: int, height: int) -> str:
     return f"{width}x{height}"
-
-
-def _api_error(error: TaskError | None) -> wire.ApiError:
-    if error is None:
-        return wire.ApiError(message="The request failed.", type="api_error")
-    return wire.ApiError(message=error.message, type=_ERROR_TYPES.get(error.code, "api_error"), code=error.provider_code or error.code)
-
-
-_ERROR_TYPES: dict[ErrorCode, str] = {
-    ErrorCode.MODERATED: "invalid_request_error", ErrorCode.INVALID_REQUEST: "invalid_request_error",
-    ErrorCode.AUTHENTICATION: "authentication_error", ErrorCode.INSUFFICIENT_CREDITS: "insufficient_quota",
-    ErrorCode.RATE_LIMITED: "rate_limit_error",
-}

@@ -1,7 +1,6 @@
 """A stand-in for YEScale's Flux: OpenAI's image generation, held until it is done.
 
-Any model is taken, since the page lists none. `response_format`, which it does not name, works as OpenAI's. Errors have OpenAI's
-envelope, the codes are those of the gateways of this family.
+Any model is taken, since the page lists none. `response_format`, which it does not name, works as OpenAI's.
 """
 
 import asyncio
@@ -21,8 +20,8 @@ from relay.providers.sandbox.gallery import Gallery
 from relay.providers.sandbox.intake import Intake, Plan, Workshop, bearer
 from relay.providers.sandbox.job import Job
 from relay.providers.sandbox.picture import Drawing, key_for, text_for
-from relay.providers.sandbox.refusal import Refused, Why
-from relay.providers.yescale import wire
+from relay.providers.sandbox.refusal import Refused
+from relay.providers.yescale import rendering, wire
 
 _NAME: Final = wire.TABLE.provider
 _FIELDS: Final = {
@@ -36,23 +35,6 @@ _FIELDS: Final = {
     "user": STRING,
 }
 _BASE64: Final = "b64_json"
-_GATEWAY: Final = "new_api_error"
-_REQUEST: Final = "invalid_request_error"
-_ERRORS: Final[dict[Why, tuple[int, str, str | None]]] = {  # status, type, code
-    Why.KEY: (401, _GATEWAY, "invalid_api_key"),
-    Why.CREDITS: (403, _GATEWAY, "insufficient_user_quota"),
-    Why.RATE: (429, "rate_limit_error", "rate_limit_exceeded"),
-    Why.FIELDS: (400, _REQUEST, None),
-    Why.BODY: (400, _REQUEST, None),
-    Why.MEDIA: (415, _REQUEST, None),
-    Why.LARGE: (413, _REQUEST, None),
-    Why.LATE: (408, _REQUEST, None),
-    Why.PATH: (404, _REQUEST, None),
-    Why.METHOD: (405, _REQUEST, "method_not_allowed"),
-    Why.MODERATED: (400, _REQUEST, "content_policy_violation"),
-    Why.FAILED: (500, "upstream_error", "do_request_failed"),
-    Why.BROKEN: (500, _GATEWAY, None),
-}
 
 
 class StandIn:
@@ -98,6 +80,5 @@ def _plan(order: dict[str, Any]) -> Plan:
 
 
 def _refuse(refused: Refused) -> Response:
-    status, kind, code = _ERRORS[refused.why]
-    param = refused.problems[0].field if refused.problems else None
-    return json_answer(wire.Failed(wire.ApiError(message=refused.message, type=kind, param=param, code=code)), status)
+    status, body = rendering.refusal(refused)
+    return json_answer(body, status)

@@ -6,7 +6,8 @@ that leases need no clock; times as integers, JSON as text; every query that run
 not finished, so that its cost does not grow with history.
 """
 
+from relay.stores.sqlite.export import open_export
 from relay.stores.sqlite.schema import migrate
 from relay.stores.sqlite.store import SqliteStore, open_store
 
-__all__ = ["SqliteStore", "migrate", "open_store"]
+__all__ = ["SqliteStore", "migrate", "open_export", "open_store"]

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from relay.errors import Conflict
 from relay.model import Account, Key
 from relay.ports.page import Page
+from relay.stores.page import FIRST_PAGE, page
+from relay.stores.row import key_row, micros, moment, read_account, read_key
 from relay.stores.sqlite.connection import Readers, Row
-from relay.stores.sqlite.page import FIRST_PAGE, page
-from relay.stores.sqlite.row import key_row, micros, moment, read_account, read_key
 from relay.stores.sqlite.transaction import Transaction
 from relay.stores.sqlite.writer import Writer
 
@@ -56,10 +56,11 @@ class Accounts:
             if transaction.fetch(taken, {"hash": key.hash, "id": key.id}):
                 raise Conflict("this key is in use already")
             transaction.run(
-                """INSERT INTO keys (id, account_id, name, hash, scopes, created_at, revoked_at)
-                VALUES (:id, :account_id, :name, :hash, :scopes, :created_at, :revoked_at)
+                """INSERT INTO keys (id, account_id, name, hash, scopes, created_at, revoked_at, via)
+                VALUES (:id, :account_id, :name, :hash, :scopes, :created_at, :revoked_at, :via)
                 ON CONFLICT (id) DO UPDATE SET account_id = excluded.account_id, name = excluded.name, hash = excluded.hash,
-                scopes = excluded.scopes, created_at = excluded.created_at, revoked_at = excluded.revoked_at""", key_row(key))
+                scopes = excluded.scopes, created_at = excluded.created_at, revoked_at = excluded.revoked_at,
+                via = excluded.via""", key_row(key))
 
         await self._writer.write_alone(add)
 

@@ -8,9 +8,9 @@ import msgspec
 from relay.model import Note, Task
 from relay.ports.provider import Limits, Rate
 from relay.ports.store import Claim
+from relay.stores.row import json_text, micros, moment, moment_or_none, read_task
 from relay.stores.sqlite.change import insert_notes
 from relay.stores.sqlite.connection import Readers
-from relay.stores.sqlite.row import json_text, micros, moment, moment_or_none, read_task
 from relay.stores.sqlite.transaction import Transaction
 from relay.stores.sqlite.writer import Single, Writer
 
@@ -32,7 +32,7 @@ class Claims:
 
         return await self._writer.write_alone(claim, undo=_unclaim_submissions)
 
-    async def defer_submission(self, task_id: str, *, until: datetime, note: Note | None) -> None:
+    async def defer_submission(self, task_id: str, *, until: datetime, note: Note | None, sends: int | None = None) -> None:
         def defer(transaction: Transaction) -> None:
             # One that was accepted meanwhile (its callback came first) has reached the provider after all: never sent again.
             transaction.run(
@@ -40,7 +40,8 @@ class Claims:
                 due_at = CASE accepted WHEN 0 THEN :until ELSE due_at END,
                 submitted_at = CASE accepted WHEN 0 THEN NULL ELSE submitted_at END,
                 deadline_at = CASE accepted WHEN 0 THEN NULL ELSE deadline_at END
-                WHERE id = :id AND status IN ('submitted', 'processing')""", {"id": task_id, "until": micros(until)})
+                WHERE id = :id AND status IN ('submitted', 'processing') AND sends = coalesce(:sends, sends)""",
+                {"id": task_id, "until": micros(until), "sends": sends})
             insert_notes(transaction, [note] if note else [])
             transaction.ring("submissions", "polls", f"task:{task_id}")
 

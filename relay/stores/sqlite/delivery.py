@@ -5,14 +5,14 @@ from datetime import datetime
 
 import msgspec
 
-from relay.errors import Conflict
-from relay.model import Attempt, Delivery, DeliveryStatus, SubscriptionStatus
+from relay.model import Attempt, Delivery, DeliveryStatus
 from relay.ports.page import Page
 from relay.ports.store import DeliveryFilter
+from relay.stores.byhand import check_retry, one_more
+from relay.stores.page import END_OF_TIME, page
+from relay.stores.row import micros, read_attempt, read_delivery, read_event
 from relay.stores.sqlite.connection import Parameters, Readers, Row
-from relay.stores.sqlite.page import END_OF_TIME, page
 from relay.stores.sqlite.routing import insert_deliveries
-from relay.stores.sqlite.row import micros, read_attempt, read_delivery, read_event
 from relay.stores.sqlite.subscription import find_subscription
 from relay.stores.sqlite.transaction import Transaction
 from relay.stores.sqlite.writer import Writer
@@ -33,13 +33,7 @@ class Deliveries:
             subscription = find_subscription(transaction, account_id, subscription_id)
             if row is None or subscription is None:
                 return None
-            event = read_event(row)
-            is_active = subscription.status is SubscriptionStatus.ACTIVE
-            delivery = Delivery(
-                id=self._new_id("dlv"), account_id=account_id, event_id=event.id, event_type=event.type,
-                subscription_id=subscription.id, task_id=event.task_id,
-                status=DeliveryStatus.PENDING if is_active else DeliveryStatus.HELD, next_attempt_at=now if is_active else None,
-                created_at=now)
+            delivery = one_more(self._new_id("dlv"), read_event(row), subscription, now)
             insert_deliveries(transaction, [delivery])
             return delivery
 
@@ -48,12 +42,12 @@ class Deliveries:
     async def retry_delivery(self, account_id: str, delivery_id: str, *, now: datetime) -> Delivery | None:
         def retry(transaction: Transaction) -> Delivery | None:
             row = transaction.fetch_one(
-                """SELECT deliveries.*, subscriptions.deleted_at, length(events.body) AS told_bytes FROM deliveries
+                """SELECT deliveries.*, subscriptions.deleted_at, length(events.body) AS told_bytes, leased AS is_held FROM deliveries
                 JOIN subscriptions ON subscriptions.id = deliveries.subscription_id JOIN events ON events.id = deliveries.event_id
                 WHERE deliveries.id = :id AND deliveries.account_id = :account_id""", {"id": delivery_id, "account_id": account_id})
             if row is None:
                 return None
-            _check_retry(row)
+            check_retry(row)
             transaction.run(
                 """UPDATE deliveries SET status = 'pending', next_attempt_at = :now, manual = 1, completed_at = NULL
                 WHERE id = :id""", {"id": delivery_id, "now": micros(now)})
@@ -112,12 +106,3 @@ class Deliveries:
             WHERE attempts.delivery_id = :id AND deliveries.account_id = :account_id ORDER BY attempts.seq""",
             {"id": delivery_id, "account_id": account_id})
         return [read_attempt(row) for row in rows]
-
-
-def _check_retry(row: Row) -> None:
-    if row["deleted_at"] is not None:
-        raise Conflict("its subscription is deleted")
-    if not row["told_bytes"]:
-        raise Conflict("what its event said was erased with its task")
-    if row["leased"]:
-        raise Conflict("an attempt is under way")

@@ -3,10 +3,10 @@
 from relay.model import Delivery, Event
 from relay.ports.page import Page
 from relay.ports.store import EventFilter
+from relay.stores.page import page
+from relay.stores.row import read_event
 from relay.stores.sqlite.connection import Parameters, Readers, Row
-from relay.stores.sqlite.page import page
 from relay.stores.sqlite.routing import Router, insert_deliveries, insert_events, own_subscriptions
-from relay.stores.sqlite.row import read_event
 from relay.stores.sqlite.subscription import find_subscription
 from relay.stores.sqlite.transaction import Transaction
 from relay.stores.sqlite.writer import Writer

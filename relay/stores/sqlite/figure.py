@@ -3,8 +3,8 @@
 from datetime import datetime
 
 from relay.ports.store import Figures as Taken
+from relay.stores.row import micros
 from relay.stores.sqlite.connection import Readers
-from relay.stores.sqlite.row import micros
 
 
 class Figures:

@@ -17,11 +17,12 @@ import msgspec
 
 from relay.model import Event, Subscription, Task
 from relay.ports.store import Job, JobClaim
+from relay.stores.row import json_text, micros, moment_or_none, read_delivery, read_event, read_subscription, read_task
 from relay.stores.sqlite.connection import Parameters, Readers, Row
 from relay.stores.sqlite.routing import Router
-from relay.stores.sqlite.row import json_text, micros, moment_or_none, read_delivery, read_event, read_subscription, read_task
 from relay.stores.sqlite.transaction import Transaction
 from relay.stores.sqlite.writer import Single, Writer
+from relay.stores.turns import in_turns, share
 
 _DEEPEST_LOOK: Final = 64  # how many of one ordered subscription's due deliveries a claim looks at, to find one that may go
 
@@ -84,10 +85,10 @@ def _take(transaction: Transaction, lanes: Mapping[str, bool], rooms: Mapping[st
     """The rows of deliveries, now leased, the longest due first."""
     ordered = [key for key, is_ordered in lanes.items() if is_ordered]
     free = {key: rooms.get(key, 1) for key, is_ordered in lanes.items() if not is_ordered}
-    waiting = _waiting(transaction, list(free), max(free.values(), default=0), now)
+    waiting = _waiting(transaction, list(free), min(max(free.values(), default=0), share(limit, len(lanes))), now)
     if ordered:
         waiting.update(_heads(transaction, ordered, now))
-    seqs = _in_turns({key: found[:free.get(key, 1)] for key, found in waiting.items()}, limit)
+    seqs = in_turns({key: found[:free.get(key, 1)] for key, found in waiting.items()}, limit)
     rows = transaction.fetch(
         "UPDATE deliveries SET leased = 1 WHERE seq IN (SELECT value FROM json_each(:seqs)) RETURNING *",
         {"seqs": json_text(seqs)}) if seqs else []
@@ -119,12 +120,6 @@ def _heads(transaction: Transaction, subscription_ids: Sequence[str], now: datet
         RETURNING seq""", {"seqs": json_text([seq for found in waiting.values() for seq in found])})
     behind = {row["seq"] for row in rows}
     return {key: [seq for seq in found if seq not in behind] for key, found in waiting.items()}
-
-
-def _in_turns(waiting: Mapping[str, Sequence[int]], limit: int) -> list[int]:
-    """The first of each, then the second of each, and so on."""
-    ranked = [(rank, seq) for found in waiting.values() for rank, seq in enumerate(found)]
-    return [seq for _, seq in sorted(ranked, key=lambda one: one[0])][:limit]
 
 
 def _move_turns(transaction: Transaction, subscription_ids: Sequence[str], now: datetime) -> None:

@@ -11,8 +11,8 @@ a resumption, so that waits for it.
 from datetime import datetime
 from typing import Final
 
+from relay.stores.row import micros
 from relay.stores.sqlite.connection import Parameters, Readers
-from relay.stores.sqlite.row import micros
 from relay.stores.sqlite.transaction import Transaction
 from relay.stores.sqlite.writer import Writer
 

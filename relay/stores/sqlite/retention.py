@@ -14,8 +14,8 @@ from typing import Final
 
 from relay.model import Task, TaskStatus
 from relay.ports.retention import Count
+from relay.stores.row import json_text, micros, read_task
 from relay.stores.sqlite.connection import Parameters, Readers
-from relay.stores.sqlite.row import json_text, micros, read_task
 from relay.stores.sqlite.transaction import Transaction
 from relay.stores.sqlite.writer import Writer
 
@@ -150,6 +150,8 @@ _OF_TASKS: Final = (
             LIMIT :limit) RETURNING seq"""),
     _deleting(
         "DELETE FROM idempotency WHERE task_id IN (SELECT value FROM json_each(:ids)) RETURNING key"),
+    _deleting(
+        "DELETE FROM calls WHERE task_id IN (SELECT value FROM json_each(:ids)) RETURNING task_id"),
     _delete_tasks,
 )
 """In the order in which they hang on each other."""

@@ -13,7 +13,7 @@ from datetime import timedelta
 from relay.model import Delivery, DeliveryStatus, Event, EventType, Subscription, SubscriptionStatus
 from relay.ports.store import Job
 from relay.stores.matching import accepts, matches, wants
-from relay.stores.sqlite.row import delivery_row, event_row, json_text, read_subscription
+from relay.stores.row import delivery_row, event_row, json_text, read_subscription
 from relay.stores.sqlite.transaction import Transaction
 
 _ByType = dict[EventType, list[Subscription]]

@@ -11,6 +11,7 @@ from relay.errors import StoreError
 from relay.ports.store import Job, Taker
 from relay.stores.sqlite.account import Accounts
 from relay.stores.sqlite.alarm import Alarms
+from relay.stores.sqlite.call import Calls
 from relay.stores.sqlite.change import Changes
 from relay.stores.sqlite.claim import Claims
 from relay.stores.sqlite.connection import Readers, connect_writer
@@ -53,6 +54,9 @@ class SqliteStore:
         self.add_task, self.task, self.task_for_callback, self.tasks = tasks.add_task, tasks.task, tasks.task_for_callback, tasks.tasks
         self.timeline, self.erase_task, self.callbacks = tasks.timeline, tasks.erase_task, tasks.callbacks
 
+        calls = Calls(readers, writer)
+        self.called, self.rejoin, self.is_attended, self.leave = calls.called, calls.rejoin, calls.is_attended, calls.leave
+
         claims = Claims(readers, writer)
         self.claim_submissions, self.defer_submission = claims.claim_submissions, claims.defer_submission
         self.doubtful, self.claim_polls, self.schedule = claims.doubtful, claims.claim_polls, claims.schedule
@@ -85,7 +89,7 @@ class SqliteStore:
         deliveries = Deliveries(readers, writer, new_id)
         self.add_delivery, self.retry_delivery = deliveries.add_delivery, deliveries.retry_delivery
         self.delivery, self.deliveries, self.attempts = deliveries.delivery, deliveries.deliveries, deliveries.attempts
-        replays = Replays(readers, writer, new_id)
+        replays = Replays(readers, writer, router, new_id)
         self.add_replay, self.replay, self.replays = replays.add_replay, replays.replay, replays.replays
         self.cancel_replay, self.replays_to_advance = replays.cancel_replay, replays.replays_to_advance
         self.advance_replay = replays.advance_replay
@@ -136,6 +140,7 @@ def _free_all(transaction: Transaction) -> None:
     """The owner lock is ours: whoever held something is dead."""
     transaction.run("UPDATE tasks SET leased = 0 WHERE leased = 1 AND status IN ('submitted', 'processing')", {})
     transaction.run("UPDATE deliveries SET leased = 0 WHERE leased = 1", {})
+    transaction.run("UPDATE calls SET leased = 0 WHERE leased = 1", {})
     transaction.ring("submissions", "polls", "deliveries")
 
 

@@ -11,11 +11,11 @@ from relay.errors import Conflict
 from relay.model import Subscription, SubscriptionStatus
 from relay.ports.page import Page
 from relay.ports.store import SubscriptionFilter
+from relay.stores.page import FIRST_PAGE, page
+from relay.stores.row import micros, read_subscription, subscription_row
 from relay.stores.sqlite.connection import Readers
 from relay.stores.sqlite.move import Moves, cancel_waiting, hold_pending, is_being_held, send_held
-from relay.stores.sqlite.page import FIRST_PAGE, page
 from relay.stores.sqlite.routing import Router
-from relay.stores.sqlite.row import micros, read_subscription, subscription_row
 from relay.stores.sqlite.transaction import Transaction
 from relay.stores.sqlite.writer import Single, Writer
 

@@ -5,16 +5,15 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
-from relay.errors import Conflict, RequestError
+from relay.errors import RequestError
 from relay.model import Subscription, Task, TaskStatus
+from relay.ports.call import Call
 from relay.ports.page import Page
 from relay.ports.store import CallbackFilter, Idempotency, TaskFilter, Timeline
-from relay.stores.sqlite.connection import Parameters, Readers, Row
-from relay.stores.sqlite.page import END_OF_TIME, page
-from relay.stores.sqlite.routing import Router
-from relay.stores.sqlite.row import (
+from relay.stores.adding import Known, New, outcome
+from relay.stores.page import END_OF_TIME, page
+from relay.stores.row import (
     json_text,
     micros,
     micros_or_none,
@@ -26,18 +25,12 @@ from relay.stores.sqlite.row import (
     read_task,
     task_row,
 )
+from relay.stores.sqlite.call import insert_calls
+from relay.stores.sqlite.connection import Parameters, Readers, Row
+from relay.stores.sqlite.routing import Router
 from relay.stores.sqlite.subscription import insert_subscriptions
 from relay.stores.sqlite.transaction import Transaction
 from relay.stores.sqlite.writer import Writer
-
-
-class _New(Struct, frozen=True):
-    """A task to be recorded, with all that comes with it."""
-
-    task: Task
-    due_at: datetime | None
-    callback: Subscription | None
-    idempotency: Idempotency | None
 
 
 class Tasks:
@@ -49,8 +42,8 @@ class Tasks:
         self._router = router
 
     async def add_task(self, task: Task, *, due_at: datetime | None, callback: Subscription | None = None,
-                       idempotency: Idempotency | None = None) -> tuple[Task, bool]:
-        return await self._writer.write(_add_all, _New(task, due_at, callback, idempotency))
+                       idempotency: Idempotency | None = None, call: Call | None = None) -> tuple[Task, bool]:
+        return await self._writer.write(_add_all, New(task, due_at, callback, idempotency, call))
 
     async def task(self, account_id: str, task_id: str) -> Task | None:
         row = await self._readers.fetch_one(
@@ -136,13 +129,14 @@ class Tasks:
             AND (:verdict IS NULL OR verdict = :verdict) ORDER BY seq DESC LIMIT :limit""", parameters)
 
 
-def _add_all(transaction: Transaction, given: Sequence[_New]) -> list[tuple[Task, bool] | RequestError]:
+def _add_all(transaction: Transaction, given: Sequence[New]) -> list[tuple[Task, bool] | RequestError]:
     known = _known_keys(transaction, given)
-    added: list[_New] = []
-    outcomes = [_outcome(new, known, added) for new in given]
+    added: list[New] = []
+    outcomes = [outcome(new, known, added) for new in given]
     _insert_tasks(transaction, added)
     insert_subscriptions(transaction, [(new.callback, None) for new in added if new.callback])
     _insert_keys(transaction, added)
+    insert_calls(transaction, [(new.call, new.task.created_at) for new in added if new.call])
     if any(new.task.status is TaskStatus.QUEUED for new in added):
         transaction.ring("submissions")
     if any(new.task.status is not TaskStatus.QUEUED for new in added):
@@ -150,11 +144,7 @@ def _add_all(transaction: Transaction, given: Sequence[_New]) -> list[tuple[Task
     return outcomes
 
 
-_Known = dict[tuple[str, str], tuple[str, Task]]
-"""Account and idempotency key -> the fingerprint and the task of the first time."""
-
-
-def _known_keys(transaction: Transaction, given: Sequence[_New]) -> _Known:
+def _known_keys(transaction: Transaction, given: Sequence[New]) -> Known:
     keys = [(new.task.account_id, new.idempotency.key) for new in given if new.idempotency]
     if not keys:
         return {}
@@ -165,36 +155,15 @@ def _known_keys(transaction: Transaction, given: Sequence[_New]) -> _Known:
     return {(row["account_id"], row["idempotency_key"]): (row["fingerprint"], read_task(row)) for row in rows}
 
 
-def _outcome(new: _New, known: _Known, added: list[_New]) -> tuple[Task, bool] | RequestError:
-    """Adds to `known` and `added`, so that the next one in the batch sees it."""
-    if new.idempotency is not None:
-        place = (new.task.account_id, new.idempotency.key)
-        fingerprint, first = known.setdefault(place, (new.idempotency.fingerprint, new.task))
-        if fingerprint != new.idempotency.fingerprint:
-            return Conflict("this Idempotency-Key was used with another body")
-        if first is not new.task:
-            return first, False
-    added.append(new)
-    return new.task, True
-
-
-def _insert_tasks(transaction: Transaction, added: Sequence[_New]) -> None:
+def _insert_tasks(transaction: Transaction, added: Sequence[New]) -> None:
     transaction.run_rows(
         """INSERT INTO tasks (id, account_id, provider, model, prompt, input, status, progress, images, error, provider_task_id,
-        via, cost, metadata, created_at, submitted_at, completed_at, accepted, watched, sends, polls, deadline_at, due_at)
-        VALUES :rows""", [{**task_row(new.task), "due_at": micros_or_none(_due_at(new))} for new in added])
+        via, cost, metadata, created_at, submitted_at, completed_at, accepted, watched, sends, polls, deadline_at, dropin,
+        due_at)
+        VALUES :rows""", [{**task_row(new.task), "due_at": micros_or_none(new.looked_at)} for new in added])
 
 
-def _due_at(new: _New) -> datetime | None:
-    """A watched task is looked at by its deadline at the latest."""
-    if new.task.status.is_final:
-        return None
-    if new.task.status is TaskStatus.QUEUED:
-        return new.due_at
-    return min((at for at in (new.due_at, new.task.deadline_at) if at), default=None)
-
-
-def _insert_keys(transaction: Transaction, added: Sequence[_New]) -> None:
+def _insert_keys(transaction: Transaction, added: Sequence[New]) -> None:
     transaction.run_rows(
         "INSERT INTO idempotency (account_id, key, fingerprint, task_id) VALUES :rows",
         [{"account_id": new.task.account_id, "key": new.idempotency.key, "fingerprint": new.idempotency.fingerprint,
@@ -208,6 +177,7 @@ def _erase(transaction: Transaction, task: Task, now: datetime) -> None:
         """UPDATE tasks SET prompt = NULL, input = '{}', metadata = '{}', images = '[]', error = :error, erased_at = :now
         WHERE id = :id""", parameters)
     transaction.run("UPDATE callbacks SET body = '' WHERE task_id = :id", parameters)
+    transaction.run("UPDATE calls SET native = '{}', fingerprint = '' WHERE task_id = :id", parameters)
     transaction.run(
         """UPDATE attempts SET response_body = NULL WHERE delivery_id IN (SELECT id FROM deliveries WHERE task_id = :id)""", parameters)
     transaction.run("UPDATE events SET body = x'', metadata = '{}' WHERE task_id = :id", parameters)

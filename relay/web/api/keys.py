@@ -24,19 +24,22 @@ Scopes = Annotated[list[Scope], Meta(min_length=1, max_length=10)]
 
 
 class KeyWish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A new key. `account`: id or name; absent, the account that the request acts for."""
+    """A new key. `account`: id or name; absent, the account that the request acts for. `via`: drop-in -> the provider that makes its
+    pictures for this key."""
 
     name: Name
     scopes: Scopes
     account: Text | None = None
+    via: Annotated[dict[str, str], Meta(max_length=20)] | None = None
 
 
 async def add_key(call: Call[NoQuery, KeyWish]) -> Response:
     account_id, account_name = await _account_of(call)
+    _check_via(call)
     secret = new_api_key()
     key = model.Key(
         id=call.web.new_id("key"), account_id=account_id, name=call.body.name, hash=hash_key(secret),
-        scopes=tuple(dict.fromkeys(call.body.scopes)), created_at=call.web.clock(),
+        scopes=tuple(dict.fromkeys(call.body.scopes)), created_at=call.web.clock(), via=call.body.via or {},
     )
     await call.web.store.add_key(key)
     return answer_json(key_view(key, account_name, secret), 201)
@@ -57,7 +60,14 @@ async def revoke_key(call: Call[NoQuery, NoBody]) -> Response:
 
 
 def key_view(key: model.Key, account_name: str, secret: str | None = None) -> Key:
-    return Key(id=key.id, name=key.name, scopes=list(key.scopes), account=account_name, created_at=key.created_at, key=secret)
+    return Key(id=key.id, name=key.name, scopes=list(key.scopes), account=account_name, created_at=key.created_at, via=key.via or None,
+               key=secret)
+
+
+def _check_via(call: Call[NoQuery, KeyWish]) -> None:
+    for name in {*(call.body.via or {}), *(call.body.via or {}).values()}:
+        if name not in call.web.providers:
+            raise refuse("via", f"names {name[:40]!r}; each side is one of {', '.join(sorted(call.web.providers))}")
 
 
 async def _account_of(call: Call[NoQuery, KeyWish]) -> tuple[str, str]:

@@ -13,7 +13,10 @@ from relay.web.operation import Operation
 _ABOUT: Final = """One interface to Flux image providers: submit a task, be told once it ends, by a signed webhook.
 
 All times are RFC 3339 in UTC, ids are opaque. Unknown fields and query parameters are refused by name. What belongs to another account is
-not found. Errors are RFC 9457 problems whose `code` is stable. Lists take `limit` and `cursor`, newest first."""
+not found. Errors are RFC 9457 problems whose `code` is stable. Lists take `limit` and `cursor`, newest first.
+
+Below `/dropin/serevix`, `/dropin/apiframe`, `/dropin/segmind`, `/dropin/kie` and `/dropin/yescale` Relay answers in the wire formats of
+these providers, for apps that change only their base URL and key: their documents are the documents of those paths."""
 
 _TAGS: Final = {
     "Tasks": "What was asked of a provider, and how it stands.",

@@ -101,7 +101,8 @@ async def test_retry_after_as_a_date_moves_the_next_attempt(api: httpx.AsyncClie
     assert abs(later.total_seconds()) <= SLACK
 
 
-@pytest.mark.parametrize("asks", ["0", "1", http_date(hours=-1), http_date(seconds=5), "soon", "-5", ""])
+@pytest.mark.parametrize("asks", ["0", "1", http_date(hours=-1), http_date(seconds=5), "soon", "-5", ""],
+                         ids=["at once", "a second", "an hour ago", "a date", "a word", "less than nothing", "nothing"])
 async def test_retry_after_never_shortens_the_schedule(api: httpx.AsyncClient, asks: str) -> None:
     [tried] = await failing(api, asks=asks)
 

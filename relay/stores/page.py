@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from relay.ports.page import Page
-from relay.stores.sqlite.connection import Row
+from relay.stores.row import Row
 
 FIRST_PAGE: Final = "~"
 """Behind every id, for lists that go by id downwards."""

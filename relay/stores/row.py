@@ -1,7 +1,8 @@
 """Between structs and rows: times, JSON, and one pair of functions for each noun."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -28,7 +29,7 @@ from relay.model import (
     Verdict,
     Via,
 )
-from relay.stores.sqlite.connection import Parameters, Row
+from relay.ports.call import Call
 from relay.view import to_json
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -39,6 +40,13 @@ _strings = msgspec.json.Decoder(tuple[str, ...])
 _numbers = msgspec.json.Decoder(tuple[float, ...])
 _anything = msgspec.json.Decoder()
 Value = TypeVar("Value")
+Parameters = Mapping[str, Any]
+
+
+class Row(Protocol):
+    """What a database gives: values by the names of columns."""
+
+    def __getitem__(self, column: str, /) -> Any: ...  # noqa: ANN401 -- whatever stands there
 
 
 def micros(at: datetime) -> int:
@@ -78,7 +86,7 @@ def read_account(row: Row) -> Account:
 def key_row(key: Key) -> Parameters:
     return {
         "id": key.id, "account_id": key.account_id, "name": key.name, "hash": key.hash, "scopes": json_text(key.scopes),
-        "created_at": micros(key.created_at), "revoked_at": micros_or_none(key.revoked_at),
+        "created_at": micros(key.created_at), "revoked_at": micros_or_none(key.revoked_at), "via": _json_or_none(key.via or None),
     }
 
 
@@ -86,7 +94,12 @@ def read_key(row: Row) -> Key:
     return Key(
         id=row["id"], account_id=row["account_id"], name=row["name"], hash=row["hash"], scopes=_scopes.decode(row["scopes"]),
         created_at=moment(row["created_at"]), revoked_at=moment_or_none(row["revoked_at"]),
+        via=_read_or_none(_anything, row["via"]) or {},
     )
+
+
+def read_call(row: Row) -> Call:
+    return Call(task_id=row["task_id"], fingerprint=row["fingerprint"], native=_anything.decode(row["native"]))
 
 
 def task_row(task: Task) -> dict[str, Any]:
@@ -98,7 +111,7 @@ def task_row(task: Task) -> dict[str, Any]:
         "via": task.via.value if task.via else None, "cost": task.cost, "metadata": json_text(task.metadata),
         "created_at": micros(task.created_at), "submitted_at": micros_or_none(task.submitted_at),
         "completed_at": micros_or_none(task.completed_at), "accepted": task.accepted, "watched": task.watched,
-        "sends": task.sends, "polls": task.polls, "deadline_at": micros_or_none(task.deadline_at),
+        "sends": task.sends, "polls": task.polls, "deadline_at": micros_or_none(task.deadline_at), "dropin": task.dropin,
     }
 
 
@@ -111,7 +124,7 @@ def read_task(row: Row) -> Task:
         metadata=_anything.decode(row["metadata"]), created_at=moment(row["created_at"]),
         submitted_at=moment_or_none(row["submitted_at"]), completed_at=moment_or_none(row["completed_at"]),
         accepted=bool(row["accepted"]), watched=bool(row["watched"]), sends=row["sends"], polls=row["polls"],
-        deadline_at=moment_or_none(row["deadline_at"]),
+        deadline_at=moment_or_none(row["deadline_at"]), dropin=row["dropin"],
     )
 
 
