@@ -32,7 +32,7 @@ _WIDEST: Final = 1024
 _LINE_SECONDS: Final = 5.0
 _LONGEST_LINE: Final = 2048
 _MOST_IN_LINE: Final = 4096
-_MOST_BYTES_IN_LINE: Final = 16 * 1024 * 1024  # of events
+_MOST_BYTES_IN_LINE: Final = 4 * 1024 * 1024  # of events: thousands of usual ones, with what goes with them three times as much
 _MOST_REMEMBERED: Final = 4096  # lanes with nothing under way
 
 

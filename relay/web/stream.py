@@ -23,7 +23,7 @@ from relay.web.parts import Web
 from relay.web.pattern import check_patterns, matches
 
 _KEEP_ALIVE: Final = 15.0
-_BATCH: Final = 50  # what a stream holds in memory while its client does not read
+_BATCH: Final = 20  # what a stream holds in memory while its client does not read
 _BEFORE_ALL: Final = "evt_0"
 _ID: Final = re.compile(r"evt_[0-9a-z]{1,60}")
 _HEADERS: Final = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]

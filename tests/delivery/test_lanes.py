@@ -228,7 +228,7 @@ def test_what_stands_in_line_is_bounded_in_bytes_too_and_there_is_room_again_onc
     widened(lanes)
     place = begun(lanes)
     long = job()
-    long = replace(long, event=replace(long.event, body=bytes(7 * 1024 * 1024)))
+    long = replace(long, event=replace(long.event, body=bytes(7 * 256 * 1024)))
     assert [lanes.wait(long) for _ in range(4)] == [True, True, True, False]
     assert lanes.rooms(0.0) == {"sub_1": 7}
     end(lanes, place)
