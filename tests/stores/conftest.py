@@ -77,7 +77,6 @@ async def database(shared_database: str) -> str:
     try:
         await connection.execute(await connection.fetchval(
             """SELECT 'SET session_replication_role = replica; ' || string_agg(format('DELETE FROM %I', tablename), '; ')
-            || '; INSERT INTO probe (count) VALUES (0)'
             FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'migrations'"""))
     finally:
         await connection.close()

@@ -151,7 +151,6 @@ async def test_whether_one_is_ready_waits_neither_for_another_nor_for_its_own_he
     process, other = await crew.start(), await crew.start()
     connection = await asyncpg.connect(database)
     async with connection.transaction():
-        await connection.execute("UPDATE probe SET count = count")
         await connection.execute("UPDATE processes SET beat = beat")
         await process.store.check()
         await other.store.check()

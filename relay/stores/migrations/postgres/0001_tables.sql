@@ -331,10 +331,6 @@ CREATE TABLE counts (
     CONSTRAINT counts_key PRIMARY KEY (account_id, day, provider, status)
 );
 
--- As in the folder beside this one. Nobody writes to it here: for whether a write can be committed now, each process has its own row below.
-CREATE TABLE probe (count bigint NOT NULL);
-INSERT INTO probe (count) VALUES (0);
-
 -- The processes that share this database. beat: raised every second; one whose beat stands still for eight is taken for dead, and
 -- what it held is free. Times are those of the database's clock.
 CREATE TABLE processes (
