@@ -9,6 +9,8 @@ from typing import Final
 import asyncpg
 import pytest
 
+from relay.stores.migrations import Migration, migrations
+from relay.stores.postgres import migrate, schema
 from tests.e2e.crowd import at_rest, audit
 from tests.e2e.fleet import Fleet, open_fleet
 from tests.e2e.harness import Api
@@ -114,25 +116,22 @@ async def test_a_process_that_was_taken_for_dead_stops_and_the_others_go_on(tmp_
         assert audit(await at_rest(fleet.api), fleet.crowd, fleet.inbox).problems == []
 
 
-_NEWER: Final = """BEGIN;
-ALTER TABLE tasks ADD COLUMN colour text;
+_NEWER: Final = Migration(9999, "9999_colours", """ALTER TABLE tasks ADD COLUMN colour text;
 ALTER TABLE deliveries ADD COLUMN colour text NOT NULL DEFAULT 'none';
 CREATE TABLE colours (name text PRIMARY KEY);
 INSERT INTO migrations (number, name) VALUES (9999, '9999_colours');
-COMMIT;"""
+COMMIT;""")
 
 
-async def test_an_older_version_goes_on_beside_the_schema_of_a_newer_one(tmp_path: Path, postgres: PostgresServer) -> None:
+async def test_an_older_version_goes_on_beside_the_schema_of_a_newer_one(
+        tmp_path: Path, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
     async with open_fleet(tmp_path, postgres.new_database(), count=2) as fleet:
         await fleet.crowd.watch(_WATCHED)
-        connection = await asyncpg.connect(fleet.database)
-        try:
-            calls = asyncio.create_task(fleet.crowd.call_back(0.05), name="callbacks")
-            await fleet.crowd.until(lambda crowd: len(crowd.acknowledged) >= _WATCHED // 3)
-            await connection.execute(_NEWER)
-            await calls
-        finally:
-            await connection.close()
+        calls = asyncio.create_task(fleet.crowd.call_back(0.05), name="callbacks")
+        await fleet.crowd.until(lambda crowd: len(crowd.acknowledged) >= _WATCHED // 3)
+        monkeypatch.setattr(schema, "migrations", lambda dialect: [*migrations(dialect), _NEWER])
+        assert await asyncio.to_thread(migrate, fleet.database) == [_NEWER.name]
+        await calls
         await fleet.relays[0].stop()
         await fleet.relays[0].start()  # one that is started anew meanwhile is no obstacle either
         await fleet.crowd.watch(20)

@@ -2,7 +2,8 @@
 
 One step is one transaction, under a lock that ends with it, so that of many processes that start at once one does it and the others wait.
 A database of a newer version is taken as it is: a step only adds, so that old processes work on while new ones come up. A step may take
-long, but never waits long for a table: whoever works with that would wait behind it.
+long, but never waits long for a table: whoever works with that would wait behind it. Then, and where it and they would wait for each
+other, it is put off for a moment and tried again, a few times.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from typing import Final
 
 import asyncpg
 
+from relay.errors import StoreError
 from relay.stores.migrations import migrations
 from relay.stores.postgres.connection import Connection, connect
 from relay.stores.postgres.fault import in_words, translated
@@ -24,6 +26,8 @@ _log = logging.getLogger(__name__)
 _OLDEST_SERVER: Final = 14
 _STEP_SECONDS: Final = 300.0
 _TABLE_MILLISECONDS: Final = 3000  # shorter than any statement of those that work may take
+_PAUSES: Final = (0.5, 1.0, 2.0, 4.0)
+_IN_USE: Final = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 _WRONG: Final = (
     asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidPasswordError, asyncpg.InvalidCatalogNameError,
     asyncpg.InsufficientPrivilegeError, asyncpg.UndefinedObjectError, asyncpg.ClientConfigurationError,
@@ -38,12 +42,29 @@ def migrate(url: str) -> list[str]:
 
 async def migrate_target(target: Target) -> list[str]:
     """The same inside an event loop."""
+    applied: list[str] = []
+    while (name := await _take_step(target)) is not None:
+        applied.append(name)
+    return applied
+
+
+async def _take_step(target: Target) -> str | None:
+    """Its name; None: there is nothing left to do."""
+    for pause in _PAUSES:
+        try:
+            return await _try_step(target)
+        except StoreError as exc:
+            if not isinstance(exc.__cause__, _IN_USE):
+                raise
+            _log.warning("a table is in use, the step is tried again in %g s: %s", pause, exc.message)
+        await asyncio.sleep(pause)
+    return await _try_step(target)
+
+
+async def _try_step(target: Target) -> str | None:
     async with _connected(target) as connection:
         await _refuse_old_server(connection)
-        applied: list[str] = []
-        while (name := await _apply_next(connection)) is not None:
-            applied.append(name)
-        return applied
+        return await _apply_next(connection)
 
 
 @asynccontextmanager
@@ -67,7 +88,6 @@ async def _refuse_old_server(connection: Connection) -> None:
 
 
 async def _apply_next(connection: Connection) -> str | None:
-    """Its name; None: there is nothing left to do."""
     await connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")  # to see what was done while it waited
     try:
         await connection.execute("SELECT pg_advisory_xact_lock($1)", key_of("migrations"), timeout=_STEP_SECONDS)
