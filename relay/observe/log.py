@@ -1,6 +1,6 @@
 """Log lines: JSON for machines or text for people, one record each, on stderr.
 
-Who logs must not log secrets in the first place; the redaction here is the last line of defence, over the finished line, so
+Who logs must not log secrets in the first place; the redaction here is the last line of defence, over the finished lines, so
 that it covers arguments, extra fields and tracebacks alike. Control characters are escaped, because much of what is logged was
 sent by strangers and must forge neither a line nor a terminal sequence. In text a traceback follows its record, indented.
 
@@ -18,7 +18,7 @@ import re
 import sys
 import time
 from datetime import UTC, datetime
-from typing import Any, Final, TextIO
+from typing import Any, Final, Protocol, TextIO
 
 import msgspec
 
@@ -31,24 +31,26 @@ _FIELD: Final = re.compile(
     rf"""(?i)(["']?\b(?:x-api-key|x-webhook-secret|api_key|webhook_secret|callback_secret)["']?\s*[:=]\s*["']?){_VALUE}"""), rf"\1{MASK}"
 _SCHEME: Final = re.compile(rf"(?i)\b(bearer|basic)\s+{_VALUE}"), rf"\1 {MASK}"
 _WEBHOOK_KEY: Final = re.compile(r"\b(whsec_|whsk_)[A-Za-z0-9+/=_-]{4,}"), rf"\1{MASK}"
+_CAPABILITY: Final = re.compile(r"""(/callbacks/[^/\s"']+/)(?!\*)[^\s"'\\,;&<>)}\]?#/]+"""), rf"\1{MASK}"  # none begins with a star
 _SECRETS: Final = (
     ("rly_", re.compile(r"\b(rly_)[A-Za-z0-9_-]{4,}"), rf"\1{MASK}"),
     ("whs", *_WEBHOOK_KEY),
     ("bearer", *_SCHEME), ("basic", *_SCHEME),
-    ("/callbacks/", re.compile(r"""(/callbacks/[^/\s"']+/)[^\s"'\\,;&<>)}\]?#/]+"""), rf"\1{MASK}"),
-    ("token=", *_QUERY), ("sig=", *_QUERY), ("signature=", *_QUERY), ("key=", *_QUERY), ("secret=", *_QUERY),
-    ("api-key", *_FIELD), ("api_key", *_FIELD), ("webhook-secret", *_FIELD), ("webhook_secret", *_FIELD), ("callback_secret", *_FIELD),
+    ("/callbacks/", *_CAPABILITY),
+    ("?", *_QUERY), ("&", *_QUERY),
+    ("api-key", *_FIELD), ("api_key", *_FIELD), ("secret", *_FIELD),
 )
 """What marks a secret, in lower case, and the pattern that is looked for where the mark is: finding no mark takes next to no time."""
+_MARKS: Final = [mark for mark, pattern, _ in _SECRETS if pattern is not _CAPABILITY[0]]
 _encoder: Final = msgspec.json.Encoder(enc_hook=str)  # it escapes the control characters of ASCII itself
+_formatter: Final = logging.Formatter()
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _OWN_FIELDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
 
 def set_up_logging(*, style: str, level: str, stream: TextIO | None = None) -> None:
     """Send every log line of this process to `stream` (stderr). `style`: json or text; `level`: of our own records."""
-    handler = BatchHandler(stream or sys.stderr)
-    handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
+    handler = BatchHandler(stream or sys.stderr, JsonLines() if style == "json" else TextLines())
     handler.addFilter(Repetitions())
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -73,6 +75,14 @@ def redact(text: str) -> str:
     return text
 
 
+def redact_lines(text: str) -> str:
+    """Each line by itself, but only if any bears a mark. A capability that is masked already, as in many lines, is none."""
+    lowered = text.lower()
+    if any(map(lowered.__contains__, _MARKS)) or _CAPABILITY[0].search(text):
+        return "\n".join(map(redact, text.split("\n")))
+    return text
+
+
 class QuickRecord(logging.LogRecord):
     """A record with nothing in what no line of ours tells: file, function, thread and process. To find those takes longer than all the
     rest. The fields are there, since a handler of somebody else's may name them."""
@@ -94,21 +104,40 @@ class QuickRecord(logging.LogRecord):
 _QUICK_FIELDS: Final = len(vars(QuickRecord("", 0, "", 0, "", (), None)))
 
 
-class BatchHandler(logging.StreamHandler[TextIO]):
-    """What is logged in one turn of the event loop is written by one call, at its end; outside of a loop, at once."""
+class Lines(Protocol):
+    """How records are written."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def of(self, record: logging.LogRecord) -> str:
+        """With its line break. Made at once, since what the record was given may change later."""
+        ...
+
+    def finish(self, text: str) -> str:
+        """The lines of several records as they may be seen."""
+        ...
+
+
+class BatchHandler(logging.StreamHandler[TextIO]):
+    """What is logged in one turn of the event loop is finished and written by one call, at its end; outside of a loop, at once."""
+
+    def __init__(self, stream: TextIO, style: Lines) -> None:
         super().__init__(stream)
+        self._style = style
         self._lines: list[str] = []
         self._flushing_in: asyncio.AbstractEventLoop | None = None
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Without the lock that logging takes here: a line goes to its place in one step. What is left out are warnings only."""
+        passes = record.levelno < logging.WARNING or bool(self.filter(record))
+        if passes:
+            self.emit(record)
+        return passes
+
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            line = self.format(record) + "\n"
+            self._lines.append(self._style.of(record))
         except Exception:  # noqa: BLE001 -- as logging does it: what cannot be logged must not stop the work
             self.handleError(record)
             return
-        self._lines.append(line)
         if record.levelno >= logging.WARNING or not self._flushes_soon():
             self.flush()
 
@@ -125,23 +154,31 @@ class BatchHandler(logging.StreamHandler[TextIO]):
     def flush(self) -> None:
         """In order; to be called from any thread."""
         with self.lock or contextlib.nullcontext():
-            lines, self._lines, self._flushing_in = self._lines, [], None
-            with contextlib.suppress(ValueError, OSError):  # whoever read the log is gone
-                if lines:
-                    self.stream.write("".join(lines))
+            self._flushing_in = None
+            lines = self._lines[:]
+            del self._lines[:len(lines)]  # others may have come behind them
+            text = self._style.finish("".join(lines))
+            try:
+                if text:
+                    self.stream.write(text)
                 self.stream.flush()
+            except (ValueError, OSError):
+                return  # whoever read the log is gone
 
 
-class JsonFormatter(logging.Formatter):
+class JsonLines:
     """One JSON object a line: `time`, `level`, `logger`, `message`, the extra fields, `exception`."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        entry = {"time": _time(record), "level": record.levelname.lower(), "logger": record.name, "message": record.getMessage()}
-        entry.update((name, value) for name, value in _extra(record).items() if name not in entry)
-        if trace := _trace(self, record):
+    def of(self, record: logging.LogRecord) -> str:
+        own = {"time": _time(record), "level": record.levelname.lower(), "logger": record.name, "message": record.getMessage()}
+        entry = {**own, **_extra(record), **own}  # ours stand first, and no extra field takes the place of one
+        if trace := _trace(record):
             entry["exception"] = trace
-        line = redact(_as_json(entry))
-        return line if line.isascii() and "\x7f" not in line else _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", line)
+        return _as_json(entry) + "\n"
+
+    def finish(self, text: str) -> str:
+        text = redact_lines(text)
+        return text if text.isascii() and "\x7f" not in text else "\n".join(map(_escaped, text.split("\n")))
 
 
 def _as_json(entry: dict[str, Any]) -> str:
@@ -151,14 +188,21 @@ def _as_json(entry: dict[str, Any]) -> str:
         return json.dumps(entry, default=str)
 
 
-class TextFormatter(logging.Formatter):
+def _escaped(line: str) -> str:
+    return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", line)
+
+
+class TextLines:
     """`time LEVEL logger: message key=value`, and a traceback below it."""
 
-    def format(self, record: logging.LogRecord) -> str:
+    def of(self, record: logging.LogRecord) -> str:
         fields = "".join(f" {name}={value}" for name, value in _extra(record).items())
         line = f"{_time(record)} {record.levelname:<7} {record.name}: {record.getMessage()}{fields}"
-        lines = [line, *("    " + part for part in _trace(self, record).split("\n") if part)]
-        return "\n".join(_CONTROL.sub(lambda match: ascii(match[0])[1:-1], redact(part)) for part in lines)
+        lines = [line, *("    " + part for part in _trace(record).split("\n") if part)]
+        return "".join(_CONTROL.sub(lambda match: ascii(match[0])[1:-1], redact(part)) + "\n" for part in lines)
+
+    def finish(self, text: str) -> str:
+        return text
 
 
 def _time(record: logging.LogRecord) -> str:
@@ -177,6 +221,6 @@ def _extra(record: logging.LogRecord) -> dict[str, Any]:
     return {name: value for name, value in added if name not in _OWN_FIELDS and not name.startswith("_")}
 
 
-def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
-    trace = formatter.formatException(record.exc_info) if record.exc_info and record.exc_info[0] else record.exc_text or ""
+def _trace(record: logging.LogRecord) -> str:
+    trace = _formatter.formatException(record.exc_info) if record.exc_info and record.exc_info[0] else record.exc_text or ""
     return trace + ("\n" + record.stack_info if record.stack_info else "")

@@ -4,20 +4,21 @@ Label values come from closed sets too (providers, states, route patterns, never
 bounded whatever strangers send. An unknown name or label raises: a test walks all callers and holds them to the table.
 """
 
-from collections.abc import Mapping
-from typing import Any, Final, Literal, NamedTuple, TypeVar, cast
+import threading
+from bisect import bisect_left
+from typing import Final, Literal, NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
 
+from relay.observe.tally import Counted, Spread, Timed, Total
 from relay.ports import Figures
 
 _FAST: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _REQUEST: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _LASTING: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 43200, 86400)
 
-
-_Metric = TypeVar("_Metric", Counter, Histogram)
 Kind = Literal["counter", "gauge", "histogram"]
 
 
@@ -51,34 +52,39 @@ METRICS: Final[dict[str, Metric]] = {
 
 
 class PrometheusMeter:
-    """The Meter of a running service."""
+    """The Meter of a running service. From any thread."""
 
     def __init__(self) -> None:
-        self._series: dict[tuple[Any, ...], Counter | Histogram] = {}
-        disable_created_metrics()  # type: ignore[no-untyped-call] # one series less beside each of ours; nobody asks for it
         self._registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        self._counters = {name: Counter(name, each.help, each.labels, registry=registry) for name, each in _of_kind("counter")}
-        self._gauges = {name: Gauge(name, each.help, each.labels, registry=registry) for name, each in _of_kind("gauge")}
-        self._histograms = {name: Histogram(name, each.help, each.labels, buckets=each.buckets, registry=registry)
-                            for name, each in _of_kind("histogram")}
-
-    def _labelled(self, metrics: Mapping[str, _Metric], name: str, labels: dict[str, str]) -> _Metric:
-        """The series of these labels: asked for once, since the library takes its time to find it."""
-        key = (name, *labels.items())
-        known = self._series.get(key)
-        if known is None:
-            metric = metrics[name]
-            known = self._series[key] = metric.labels(**labels) if labels else metric
-        return cast("_Metric", known)
+        self._counters = {name: Counted(name, each.help, each.labels) for name, each in _of_kind("counter")}
+        self._gauges = {name: Gauge(name, each.help, each.labels, registry=None) for name, each in _of_kind("gauge")}
+        self._histograms = {name: Timed(name, each.help, each.labels, each.buckets) for name, each in _of_kind("histogram")}
+        collectors: list[Collector] = [*self._counters.values(), *self._gauges.values(), *self._histograms.values()]
+        for collector in collectors:
+            registry.register(collector)
+        self._lock = threading.Lock()
+        self._totals: dict[tuple[str, ...], Total] = {}
+        self._spreads: dict[tuple[str, ...], Spread] = {}
 
     def count(self, name: str, amount: float = 1, /, **labels: str) -> None:
         """Add to a counter. Raises KeyError or ValueError where the table has no such name or labels."""
-        self._labelled(self._counters, name, labels).inc(amount)
+        key = (name, *labels, *labels.values())
+        total = self._totals.get(key)
+        if total is None:
+            total = self._totals[key] = self._counters[name].series.of(labels)
+        with self._lock:
+            total.value += amount
 
     def observe(self, name: str, seconds: float, /, **labels: str) -> None:
         """Record a span in a histogram. Raises as `count`."""
-        self._labelled(self._histograms, name, labels).observe(seconds)
+        key = (name, *labels, *labels.values())
+        spread = self._spreads.get(key)
+        if spread is None:
+            spread = self._spreads[key] = self._histograms[name].series.of(labels)
+        with self._lock:
+            spread.counts[bisect_left(spread.bounds, seconds)] += 1
+            spread.seconds += seconds
 
     def set(self, name: str, value: float, /, **labels: str) -> None:
         """Set a gauge. Raises as `count`."""

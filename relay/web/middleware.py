@@ -7,7 +7,8 @@ the mask, and of the query only what cannot be a secret.
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
+from operator import itemgetter
 from typing import Final
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -21,9 +22,10 @@ from relay.web.errors import answer_problem
 _log = logging.getLogger("relay.access")
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{8,64}")
-_CAPABILITY: Final = re.compile(r"^(/callbacks/[^/]*/).+", re.DOTALL)
-_SHOWN: Final = frozenset({"limit", "cursor", "status", "provider", "model", "type", "types", "task_id", "subscription_id", "event_type",
-                           "verdict", "since", "created_after", "created_before", "wait", "last_event_id"})
+_CALLBACKS: Final = "/callbacks/"
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.~/:*-]*")  # what quoting leaves as it is
+_HARMLESS: Final = frozenset({"limit", "cursor", "status", "provider", "model", "type", "types", "task_id", "subscription_id", "event_type",
+                              "verdict", "since", "created_after", "created_before", "wait", "last_event_id"})
 _Header = tuple[bytes, bytes]
 _SECURITY: Final[tuple[_Header, ...]] = (
     (b"x-content-type-options", b"nosniff"),
@@ -31,6 +33,8 @@ _SECURITY: Final[tuple[_Header, ...]] = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cache-control", b"no-store"),
 )
+_NAMES: Final = frozenset({b"x-request-id", *(name for name, _ in _SECURITY)})
+_name_of: Final = itemgetter(0)
 _QUIET: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 _CLOSED_BY_CLIENT: Final = 499
 _SAID: Final = "relay.said"
@@ -108,16 +112,30 @@ def add_to_log(scope: Scope, **fields: str) -> None:
     scope.setdefault(_SAID, {}).update(fields)
 
 
-def _dressed(headers: Iterable[_Header], request_id: str) -> list[_Header]:
+def _dressed(given: Sequence[_Header], request_id: str) -> list[_Header]:
     """With ours, but for those that the answer has itself."""
-    given = list(headers)
+    ours = ((b"x-request-id", request_id.encode()), *_SECURITY)
+    if _NAMES.isdisjoint(map(_name_of, given)):  # as nearly always
+        return [*given, *ours]
     names = {name for name, _ in given}
-    return [*given, *(header for header in ((b"x-request-id", request_id.encode()), *_SECURITY) if header[0] not in names)]
+    return [*given, *(header for header in ours if header[0] not in names)]
 
 
 def masked(scope: Scope) -> str:
     """The path and query of a request, fit for a log."""
-    path = quote(_CAPABILITY.sub(r"\1***", scope["path"]), safe="/:*~")
-    query = parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
-    shown = [(name, value if name in _SHOWN else "***") for name, value in query]
-    return f"{path}?{urlencode(shown, safe='*')}" if shown else path
+    path = _without_capability(scope["path"])
+    if not _PLAIN.fullmatch(path):
+        path = quote(path, safe="/:*~")
+    query = scope.get("query_string")
+    return path + _shown(query) if query else path
+
+
+def _without_capability(path: str) -> str:
+    provider, _, token = path.removeprefix(_CALLBACKS).partition("/")
+    return f"{_CALLBACKS}{provider}/********" if token and path.startswith(_CALLBACKS) else path
+
+
+def _shown(query: bytes) -> str:
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    shown = urlencode([(name, value if name in _HARMLESS else "***") for name, value in pairs], safe="*")
+    return f"?{shown}" if shown else ""

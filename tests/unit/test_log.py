@@ -5,12 +5,15 @@ import io
 import json
 import logging
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from typing import NoReturn
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from relay.observe.log import MASK, redact, set_up_logging
+from relay.observe.log import MASK, redact, redact_lines, set_up_logging
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +55,8 @@ def logged(style: str, level: str = "info") -> io.StringIO:
     ("GET http://relay/callbacks/apiframe/task_1.sig", ".sig"),
     ("GET /images/img_1?token=abc.def&x=1", "abc.def"),
     ("GET /images/img_1?x=1&signature=abc.def", "abc.def"),
+    ("GET /images/img_1?key=abc.def", "abc.def"),
+    ("the query was x=1&sig=abc.def", "abc.def"),
     ("x-api-key: abcdef", "abcdef"),
     ('{"x-webhook-secret": "s3cr3t"}', "s3cr3t"),
     ("api_key=abcdef", "abcdef"),
@@ -62,7 +67,19 @@ def test_what_looks_like_a_secret_is_masked(text: str, leak: str) -> None:
     assert MASK in redact(text)
 
 
+BITS = ("rly_", "whsec_", "Bearer", "basic ", "/callbacks/", "/callbacks/kie/", MASK, "?token=", "&sig=", "x-api-key", "api_key",
+        "webhook_secret", ": ", '"', "abcdef", "K", "\u017f", "}", "{", " ", "\n")
+
+
+@example("Bearer\nabcdef")
+@example(f"/callbacks/kie/{MASK}\n/callbacks/kie/abcdef")
+@given(text=st.lists(st.sampled_from(BITS), max_size=24).map("".join))
+def test_lines_are_redacted_together_as_each_is_by_itself(text: str) -> None:
+    assert redact_lines(text) == "\n".join(redact(line) for line in text.split("\n"))
+
+
 @pytest.mark.parametrize("text", [
+    f"POST /callbacks/kie/{MASK} 200",
     "delivery dlv_01 to https://hooks.example.com/done?order=A-17 answered 503", "the key key_01 was revoked", "early_access is on",
 ])
 def test_what_is_no_secret_stays(text: str) -> None:
@@ -199,6 +216,31 @@ async def test_the_lines_of_one_turn_are_written_at_once_at_its_end_and_in_order
     assert (stream.writes, stream.messages()[-1]) == (2, "5")
 
 
+@pytest.mark.parametrize("style", ["json", "text"])
+@pytest.mark.anyio
+async def test_a_line_tells_what_was_true_when_it_was_logged(style: str) -> None:
+    stream = logged(style)
+    told = ["before"]
+    log.info("%s", told, extra={"field": told})
+    told[:] = ["after"]
+    await asyncio.sleep(0)
+    assert stream.getvalue().count("before") == 2
+    assert "after" not in stream.getvalue()
+
+
+@pytest.mark.parametrize("style", ["json", "text"])
+@pytest.mark.anyio
+async def test_secrets_are_masked_in_whichever_lines_of_a_turn_they_are(style: str) -> None:
+    stream = logged(style)
+    for said in ("first", "Bearer", "/callbacks/kie/leak-1", "Bearer leak-2", f"/callbacks/kie/{MASK}", "last"):
+        log.info("said %s", said)
+    await asyncio.sleep(0)
+    assert "leak" not in stream.getvalue()
+    assert stream.getvalue().count(MASK) == 3
+    assert [line.rpartition("said ")[2].rstrip('"}') for line in stream.getvalue().splitlines()] == [
+        "first", "Bearer", f"/callbacks/kie/{MASK}", f"Bearer {MASK}", f"/callbacks/kie/{MASK}", "last"]
+
+
 @pytest.mark.anyio
 async def test_a_warning_does_not_wait_and_takes_along_what_was_waiting(stream: Stream) -> None:
     log.info("first")
@@ -294,12 +336,37 @@ def test_a_reader_that_went_away_stops_nobody(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.anyio
+async def test_what_is_logged_while_a_line_is_being_made_comes_before_it(stream: Stream) -> None:
+    class Chatty:
+        def __init__(self) -> None:
+            self.words = ["of the argument"]
+
+        def __str__(self) -> str:
+            if self.words:
+                log.warning(self.words.pop())
+            return "second"
+
+    log.info("first")
+    log.info("%s", Chatty())
+    await asyncio.sleep(0)
+    assert stream.messages() == ["first", "of the argument", "second"]
+
+
 def test_what_cannot_be_logged_does_not_stop_the_work(capsys: pytest.CaptureFixture[str]) -> None:
     stream = logged("json")
     log.info("%d", "no number")
     log.info("goes on")
     assert [json.loads(line)["message"] for line in stream.getvalue().splitlines()] == ["goes on"]
     assert "Logging error" in capsys.readouterr().err
+
+
+def test_of_the_same_warning_a_few_are_written_and_of_other_lines_all(stream: Stream) -> None:
+    for number in range(9):
+        log.warning("cannot claim %d", number)
+        log.info("goes on")
+        log.error("it broke")
+    assert Counter(message.split(" ")[0] for message in stream.messages()) == {"cannot": 5, "goes": 9, "it": 9}
 
 
 def test_a_record_reads_its_arguments_as_any_other_does(stream: Stream) -> None:

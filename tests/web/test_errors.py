@@ -125,5 +125,5 @@ async def test_the_log_shows_neither_tokens_nor_signatures(house: House, caplog:
         await house.api.get("/api/v1/tasks?metadata.name=very-secret&limit=3")
 
     lines = [record.getMessage() for record in caplog.records if record.name == "relay.access"]
-    assert lines == ["POST /callbacks/apiframe/*** 401", "GET /images/img_1?token=***&limit=1 404",
+    assert lines == ["POST /callbacks/apiframe/******** 401", "GET /images/img_1?token=***&limit=1 404",
                      "GET /api/v1/tasks?metadata.name=***&limit=3 200"]
