@@ -17,7 +17,6 @@ Times are seconds of a clock that only goes forward.
 
 import math
 from collections import deque
-from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -48,24 +47,30 @@ class Lane:
         self.line: deque[Job] = deque()
         self._window = 1
         self._seconds = SLOW_SECONDS
-        self.see(subscription)
+        self._seen = subscription
+        self._take_measure()
 
     def see(self, subscription: Subscription) -> None:
         """Its owner may have changed it."""
-        now = msgspec.structs.replace(subscription, slowness=self.slowness)
+        if subscription != self._seen:
+            self._seen = subscription
+            self._take_measure()
+
+    def _take_measure(self) -> None:
+        now = msgspec.structs.replace(self._seen, slowness=self.slowness)
         self._concurrency, self._interval, self._is_ordered = concurrency(now), interval(now), now.ordered
-        self._seen = now
 
     def learn(self, tried: Tried, slowness: int | None) -> None:
         """An attempt has ended. `slowness`: what it is from now on; None: as it was."""
-        self.slowness = self.slowness if slowness is None else slowness
+        if slowness is not None:
+            self.slowness = slowness
+            self._take_measure()
         self._seconds = tried.attempt.duration_ms / 1000
         self.is_slow = self._seconds >= SLOW_SECONDS
         if tried.is_success:
             self._window = min(self._window * 2, _WIDEST)
         elif self.is_slow and tried.attempt.status_code is None:
             self._window = 1
-        self.see(self._seen)
 
     @property
     def is_doubtful(self) -> bool:
@@ -79,10 +84,10 @@ class Lane:
 
     def room(self, now: float) -> int:
         """How many more may begin now, as far as it is up to this lane."""
-        if now < self.next_at:
-            return 0
         room = max(0, min(self._concurrency, self._window) - self.under_way)
-        return min(1, room) if self._interval else room
+        if not self._interval:
+            return room
+        return min(1, room) if now >= self.next_at else 0
 
     def room_in_line(self) -> int:
         """A line holds as much as the lane carries in five seconds, and at least one for each that may be under way; but only
@@ -101,6 +106,8 @@ class Lane:
 
 class Place:
     """An attempt under way."""
+
+    __slots__ = ("begun_at", "is_doubtful", "is_slow", "lane")
 
     def __init__(self, lane: Lane, begun_at: float) -> None:
         self.lane = lane
@@ -158,19 +165,7 @@ class Lanes:
         """Take a place; None if there is none."""
         self._age(now)
         lane = self._lane(job.subscription)
-        if self._room(lane, now) <= 0:
-            return None
-        place = Place(lane, now)
-        lane.under_way += 1
-        lane.begun_at = now
-        self._taken += 1
-        self._slow += place.is_slow
-        self._doubtful += place.is_doubtful
-        self._quick[place] = None
-        self._idle.pop(lane.name, None)
-        self._resting.pop(lane.name, None)
-        self._busy[lane.name] = lane
-        return place
+        return self._place(lane, now) if self._room(lane, now) > 0 else None
 
     def wait(self, job: Job) -> bool:
         """Stand in line behind what is under way for the same subscription; False if nothing is, or the line is full."""
@@ -198,12 +193,14 @@ class Lanes:
         lane = self._busy.get(name)
         if lane is None or not lane.line:
             return None
-        place = self.begin(lane.line[0], now)
-        if place is None:
+        self._age(now)
+        lane.see(lane.line[0].subscription)
+        if self._room(lane, now) <= 0:
             return None
         job = lane.line.popleft()
-        self._count_out([job])
-        return job, place
+        self._in_line -= 1
+        self._bytes_in_line -= len(job.event.body)
+        return job, self._place(lane, now)
 
     def empty(self, name: str) -> list[Job]:
         """Send away the line of one lane."""
@@ -212,7 +209,8 @@ class Lanes:
             return []
         jobs = list(lane.line)
         lane.line.clear()
-        self._count_out(jobs)
+        self._in_line -= len(jobs)
+        self._bytes_in_line -= sum(len(job.event.body) for job in jobs)
         if lane.under_way == 0:
             self._rest(lane)
         return jobs
@@ -226,9 +224,17 @@ class Lanes:
         """Send away all that stand in line."""
         return [job for name in list(self._busy) for job in self.empty(name)]
 
-    def _count_out(self, jobs: Sequence[Job]) -> None:
-        self._in_line -= len(jobs)
-        self._bytes_in_line -= sum(len(job.event.body) for job in jobs)
+    def _place(self, lane: Lane, now: float) -> Place:
+        if not lane.under_way:
+            self._wake(lane)
+        place = Place(lane, now)
+        lane.under_way += 1
+        lane.begun_at = now
+        self._taken += 1
+        self._slow += place.is_slow
+        self._doubtful += place.is_doubtful
+        self._quick[place] = None
+        return place
 
     def _lane(self, subscription: Subscription) -> Lane:
         lane = self._busy.get(subscription.id) or self._idle.get(subscription.id)
@@ -247,14 +253,14 @@ class Lanes:
             del self._idle[forgotten]
             self._resting.pop(forgotten, None)
 
+    def _wake(self, lane: Lane) -> None:
+        self._idle.pop(lane.name, None)
+        self._resting.pop(lane.name, None)
+        self._busy[lane.name] = lane
+
     def _age(self, now: float) -> None:
         """What has gone on for long is slow from now on, and so is its lane."""
-        late = []
-        for place in self._quick:
-            if now - place.begun_at < SLOW_SECONDS:
-                break
-            late.append(place)
-        for place in late:
+        while (place := next(iter(self._quick), None)) and now - place.begun_at >= SLOW_SECONDS:
             del self._quick[place]
             self._slow += not place.is_slow
             self._doubtful += not place.is_doubtful
@@ -267,7 +273,10 @@ class Lanes:
                 ] if no_slow or no_doubtful else []
 
     def _room(self, lane: Lane, now: float) -> int:
-        room = min(lane.room(now), self._shared_room(slow=lane.is_slow, first=not lane.under_way))
+        room = lane.room(now)
+        if room == 0:
+            return 0
+        room = min(room, self._shared_room(slow=lane.is_slow, first=not lane.under_way))
         return max(0, min(room, self._room_in_doubt()) if lane.is_doubtful else room)
 
     def _room_in_line(self, lane: Lane) -> int:

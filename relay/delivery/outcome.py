@@ -38,10 +38,10 @@ class Tried(Struct, frozen=True, kw_only=True):
 def judge(tried: Tried, job: Job, *, schedule: Sequence[float], now: datetime, jitter: float) -> Settlement:
     """`schedule`: seconds, of subscriptions without one of their own; `jitter` from -1 to 1. A manual attempt counts like any
     other, so one made behind the end of the schedule leads nowhere but to exhausted again."""
-    attempt, subscription = tried.attempt, job.subscription
-    slowness = next_slowness(subscription, attempt.status_code, is_success=tried.is_success)
+    attempt, subscription, is_success = tried.attempt, job.subscription, tried.is_success
+    slowness = next_slowness(subscription, attempt.status_code, is_success=is_success)
     changed = slowness if slowness != subscription.slowness else None
-    if tried.is_success:
+    if is_success:
         return Settlement(attempt=attempt, status=DeliveryStatus.DELIVERED, slowness=changed)
     if subscription.task_id is not None and means_gone(subscription.format, attempt.status_code):
         return Settlement(attempt=attempt, status=DeliveryStatus.EXHAUSTED)

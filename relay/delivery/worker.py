@@ -77,9 +77,9 @@ class DeliveryWorker:
 
     def take(self, jobs: Sequence[Job]) -> None:
         """See ports.Taker."""
-        attempts = self._attempts
-        self._held.update(job.delivery.id for job in jobs)
-        self._give_back(jobs if attempts is None else [job for job in jobs if not self._begin(job, attempts)])
+        attempts, now = self._attempts, _ticks()
+        self._held.update([job.delivery.id for job in jobs])
+        self._give_back(jobs if attempts is None else [job for job in jobs if not self._begin(job, attempts, now)])
 
     async def _take_on(self, stopping: asyncio.Event, rung: Listener, attempts: asyncio.TaskGroup) -> None:
         self._attempts = attempts
@@ -115,8 +115,9 @@ class DeliveryWorker:
         rooms = self._lanes.rooms(ticks)
         self._is_hungry = True  # until the answer is here: what makes room meanwhile is to ring
         claim = await self._store.claim_deliveries(limit=min(self._lanes.free, _LARGEST_CLAIM), now=now, rooms=rooms)
-        self._held.update(job.delivery.id for job in claim.jobs)
-        self._give_back(claim.jobs if stopping.is_set() else [job for job in claim.jobs if not self._begin(job, attempts)])
+        self._held.update([job.delivery.id for job in claim.jobs])
+        begun_at = _ticks()
+        self._give_back(claim.jobs if stopping.is_set() else [job for job in claim.jobs if not self._begin(job, attempts, begun_at)])
         self._is_hungry, self._is_overdue = any(room <= 0 for room in rooms.values()), False
         return self._time_until_next(claim, ticks)
 
@@ -126,9 +127,9 @@ class DeliveryWorker:
         waits += [] if claim.next_at is None else [claim.next_at - self._clock()]
         return min(max(min(waits), timedelta(0)), _LONGEST_WAIT) if waits else None
 
-    def _begin(self, job: Job, attempts: asyncio.TaskGroup) -> bool:
+    def _begin(self, job: Job, attempts: asyncio.TaskGroup, now: float) -> bool:
         """False: it can neither begin nor stand in line."""
-        place = self._lanes.begin(job, _ticks())
+        place = self._lanes.begin(job, now)
         if place is None:
             return self._lanes.wait(job)
         attempts.create_task(self._work(job, place, attempts), name=f"deliver to {job.subscription.id}")
@@ -137,28 +138,19 @@ class DeliveryWorker:
     async def _work(self, job: Job, place: Place, attempts: asyncio.TaskGroup) -> None:
         """One attempt, then those that stood in line behind it."""
         while True:
-            confirmed = await self._confirm(job)
+            confirmed = job if self._store.is_current(job) else await self._confirm(job)
             if confirmed is None:
                 self._lanes.leave(place)
                 self._give_back([job])
             else:
-                await self._finish(confirmed, place)
-            following = self._begin_line(job.subscription.id, attempts)
+                await self._attempt(confirmed, place)
+            following = self._begin_line(job.subscription.id, attempts) if place.lane.line else None
             if following is None:
                 return
             job, place = following
 
-    async def _finish(self, job: Job, place: Place) -> None:
-        settlement = await self._attempt(job, place)
-        self._held.discard(job.delivery.id)
-        self._settler.settle(settlement)
-        if settlement.disable:
-            self._give_back(self._lanes.empty(job.subscription.id))
-
     async def _confirm(self, job: Job) -> Job | None:
         """As it is now: since it was read, or while it stood in line, its subscription may have been paused, deleted or changed."""
-        if self._store.is_current(job):
-            return job
         try:
             return await self._store.confirm_job(job)
         except StoreError as exc:
@@ -167,13 +159,14 @@ class DeliveryWorker:
 
     def _begin_line(self, subscription_id: str, attempts: asyncio.TaskGroup) -> tuple[Job, Place] | None:
         """The first that may follow; any others that may are begun."""
-        first = self._lanes.follow(subscription_id, _ticks())
-        while following := first and self._lanes.follow(subscription_id, _ticks()):
+        now = _ticks()
+        first = self._lanes.follow(subscription_id, now)
+        while following := first and self._lanes.follow(subscription_id, now):
             attempts.create_task(self._work(*following, attempts), name=f"deliver to {subscription_id}")
         self._give_back(self._lanes.empty_stranded(subscription_id))
         return first
 
-    async def _attempt(self, job: Job, place: Place) -> Settlement:
+    async def _attempt(self, job: Job, place: Place) -> None:
         try:
             tried = await self._sender.send(job)
         except Exception:  # noqa: BLE001 -- whatever it is, it must not stop the other deliveries
@@ -184,12 +177,16 @@ class DeliveryWorker:
         place.lane.learn(tried, settlement.slowness)
         self._lanes.leave(place)
         self._tell(job, tried, settlement, now)
-        return settlement
+        self._held.discard(job.delivery.id)
+        self._settler.settle(settlement)
+        if settlement.disable:
+            self._give_back(self._lanes.empty(job.subscription.id))
 
     def _tell(self, job: Job, tried: Tried, settlement: Settlement, now: datetime) -> None:
-        attempt, outcome = tried.attempt, "delivered" if tried.is_success else "failed"
+        attempt, is_success = tried.attempt, tried.is_success
+        outcome = "delivered" if is_success else "failed"
         self._meter.observe("relay_attempt_seconds", attempt.duration_ms / 1000, outcome=outcome)
-        if tried.is_success:
+        if is_success:
             self._meter.observe("relay_event_delivery_seconds", max(0.0, (now - job.event.created_at).total_seconds()))
         _log.info("attempt %s", outcome, extra={
             "delivery": job.delivery.id, "subscription": job.subscription.id, "event_type": job.event.type.value,
@@ -198,9 +195,9 @@ class DeliveryWorker:
         })
 
     def _give_back(self, jobs: Sequence[Job]) -> None:
-        ids = [job.delivery.id for job in jobs]
-        self._held.difference_update(ids)
-        if ids:
+        if jobs:
+            ids = [job.delivery.id for job in jobs]
+            self._held.difference_update(ids)
             self._settler.release(ids)
 
     def _look_again(self, settled: Sequence[Settlement]) -> None:

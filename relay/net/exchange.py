@@ -9,7 +9,9 @@ only if the answer ended where it said it would, and nothing came behind it.
 """
 
 import asyncio
+import functools
 import select
+from collections.abc import Iterator, Mapping
 from typing import Final, cast
 
 import httptools
@@ -27,11 +29,36 @@ class NotHttp(Exception):
     """What came is no answer; the message says why."""
 
 
+class Overdue(Exception):
+    """Its time was over before the answer had ended."""
+
+
+class Headers(Mapping[str, str]):
+    """As they came, read when somebody asks: of most answers nobody does. Names are lower case; of repeated headers the first."""
+
+    def __init__(self, came: list[tuple[bytes, bytes]]) -> None:
+        self._came = came
+
+    @functools.cached_property
+    def _read(self) -> dict[str, str]:
+        return {name.lower().decode("utf-8", "surrogateescape"): value.decode("utf-8", "surrogateescape")
+                for name, value in reversed(self._came)}
+
+    def __getitem__(self, name: str) -> str:
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read)
+
+    def __len__(self) -> int:
+        return len(self._read)
+
+
 class Answer(Struct):
-    """As much of an answer as has come. Header names are lower case; of repeated headers the first."""
+    """As much of an answer as has come."""
 
     status: int
-    headers: dict[str, str]
+    headers: Headers
     body: bytearray
 
 
@@ -50,18 +77,16 @@ class Connection(asyncio.Protocol):
         self._head: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
         self._barren_bytes = 0  # that came since the last piece of a body
-        self._ends_with_connection = False
 
     async def exchange(self, request: bytes, limit: int) -> Answer:
-        """Send `request` and read its answer, of its body at most `limit` bytes. Raises Broken, NotHttp; what has come by then, or when
-        it is cancelled, stands in `answer`."""
+        """Send `request` and read its answer, of its body at most `limit` bytes. Raises Broken, NotHttp, Overdue; what has come by then, or
+        when it is cancelled, stands in `answer`."""
         self.is_reusable = False
         self.answer = None
         if self._transport is None or not self.is_open:
             raise Broken
         self._limit = limit
         self._head, self._head_bytes, self._barren_bytes = [], 0, 0
-        self._ends_with_connection = False
         self._parser = httptools.HttpResponseParser(self)
         self._waiter = asyncio.get_running_loop().create_future()
         self._transport.write(request)
@@ -70,13 +95,18 @@ class Connection(asyncio.Protocol):
         finally:
             self._parser = self._waiter = None
 
+    def expire(self) -> None:
+        """The time of the exchange under way is over."""
+        self._fail(Overdue())
+
     def is_quiet(self) -> bool:
         """Whether nothing has come that was not asked for, not even to the kernel."""
         return self._kernel is not None and not self._kernel.poll(0)
 
     def close(self) -> None:
-        """At once: what was not sent yet is thrown away."""
+        """At once: what was not sent yet is thrown away, and an exchange under way fails."""
         self.is_open = self.is_reusable = False
+        self._fail(Broken())
         if self._transport is not None:
             self._transport.abort()
 
@@ -111,7 +141,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_open = self.is_reusable = False
-        if self._ends_with_connection and exc is None:
+        if exc is None and self._waiter is not None and self.answer is not None and _ends_with_connection(self.answer.headers):
             self._finish()
         self._fail(exc if isinstance(exc, OSError) else Broken())
 
@@ -133,10 +163,8 @@ class Connection(asyncio.Protocol):
         if self.answer is not None or (status < 200 and status != 101):
             self._head.clear()
             return
-        headers = {name.lower().decode("utf-8", "surrogateescape"): value.decode("utf-8", "surrogateescape")
-                   for name, value in reversed(self._head)}
-        self._ends_with_connection = "content-length" not in headers and not _is_chunked(headers)
-        self.answer = Answer(status, headers, bytearray())
+        self.answer = Answer(status, Headers(self._head), bytearray())
+        self._head = []  # what comes behind the body is none of them
 
     def on_body(self, data: bytes) -> None:
         self._barren_bytes = 0
@@ -163,9 +191,9 @@ class Connection(asyncio.Protocol):
             self._waiter.set_exception(exc)
 
 
-def _is_chunked(headers: dict[str, str]) -> bool:
-    """Whether the body says itself where it ends."""
-    return headers.get("transfer-encoding", "").rstrip().lower().endswith("chunked")
+def _ends_with_connection(headers: Headers) -> bool:
+    """Whether nothing else says where the body ends."""
+    return "content-length" not in headers and not headers.get("transfer-encoding", "").rstrip().lower().endswith("chunked")
 
 
 def _promises_more(answer: Answer) -> bool:

@@ -9,32 +9,29 @@ by whoever asked. Connections that were opened under one policy are never used u
 """
 
 import asyncio
-import functools
-import re
 import ssl
+import time
 from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import Final
 from urllib.parse import urlsplit
 
 from msgspec import Struct
-from yarl import URL
 
 from relay import __version__
+from relay.deadline import Deadlines
 from relay.errors import RelayError
 from relay.model import Picture
-from relay.net.exchange import Answer, Broken, Connection, NotHttp
+from relay.net.exchange import Answer, Broken, Connection, NotHttp, Overdue
 from relay.net.guard import Policy, problem_with_url
 from relay.net.lookup import Lookup, NameNotFound, Resolver, system_lookup
 from relay.net.picture import picture_type
-from relay.net.pool import AddressRefused, Pool
+from relay.net.pool import AddressRefused, Host, Pool
+from relay.net.request import Recipient, Unsendable, write_recipient
 from relay.net.wording import explain
 
 _POOLS: Final = 32
 _EVERYWHERE: Final = Policy((ip_network("0.0.0.0/0"), ip_network("::/0")), allow_http=True)
-_FRAMING: Final = frozenset({"host", "connection", "content-length", "transfer-encoding"})
-_UNSENDABLE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 class FetchError(RelayError):
@@ -57,27 +54,9 @@ class Reply(Struct, frozen=True, kw_only=True):
     in words, if it did before its end and before there was as much of it as was asked for."""
 
     status: int
-    headers: dict[str, str]
+    headers: Mapping[str, str]
     body: bytes
     error: str | None = None
-
-
-class _Target(Struct, frozen=True):
-    """What a URL means for a request."""
-
-    host: tuple[str, int]
-    is_plain: bool
-    name: str
-    path: str
-
-
-@functools.lru_cache(maxsize=4096)
-def _read_target(url: str) -> _Target:
-    """Byte for byte as its owner wrote it, where that can be. Raises ValueError."""
-    read = URL(url, encoded=url.isascii())
-    return _Target(
-        host=(read.raw_host or "", read.port or 0), is_plain=read.scheme == "http", name=read.host_port_subcomponent or "",
-        path=read.raw_path_qs or "/")
 
 
 class GuardedSession:
@@ -89,105 +68,98 @@ class GuardedSession:
         self._tls = ssl.create_default_context()
         self._tls.set_alpn_protocols(["http/1.1"])
         self._pools: dict[tuple[Policy, bool], Pool] = {}
-        self._deadlines: set[asyncio.Timeout] = set()  # of the exchanges under way
+        self._deadlines = Deadlines()  # of the exchanges under way
+        self._connecting: set[asyncio.Timeout] = set()
         self._is_closed = False
 
     async def post(self, url: str, *, headers: Mapping[str, str], body: bytes, timeout: float, max_answer_bytes: int,
                    policy: Policy, owner: str = "") -> Reply:
         """Post `body`, once, and read at most `max_answer_bytes` of the answer. `timeout`: seconds for all of it. `owner`: on whose
         behalf; a connection is used for one owner only. Raises FetchError, in words for the owner of the URL."""
-        return await self._exchange(
-            "POST", url, headers=headers, body=body, timeout=timeout, limit=max_answer_bytes, policy=policy, owner=owner)
+        recipient = recipient_at(url, headers=headers, policy=policy, owner=owner)
+        return await self.send(recipient, (), body, timeout=timeout, max_answer_bytes=max_answer_bytes)
 
     async def get(self, url: str, *, headers: Mapping[str, str], timeout: float, max_answer_bytes: int, policy: Policy) -> Reply:
         """The same without a body to send."""
-        return await self._exchange("GET", url, headers=headers, body=None, timeout=timeout, limit=max_answer_bytes, policy=policy)
+        recipient = recipient_at(url, method="GET", headers=headers, policy=policy)
+        return await self.send(recipient, (), None, timeout=timeout, max_answer_bytes=max_answer_bytes)
+
+    async def send(self, recipient: Recipient, values: tuple[str, ...], body: bytes | None, *, timeout: float,
+                   max_answer_bytes: int) -> Reply:
+        """The same to a recipient. `values`: of the headers that each request has of its own."""
+        if self._is_closed:
+            raise FetchError(explain(Broken()))
+        now, host, pool = time.monotonic(), recipient.host, self._pool(recipient.way)
+        connection: Connection | None = None
+        pool.busy += 1
+        try:
+            request = recipient.request(values, body, keeps=pool.keeps(host, now))
+            connection = pool.idle(host, now) or await self._connect(pool, host, timeout)
+            self._deadlines.watch(connection, now + timeout)
+            return _reply(await connection.exchange(request, max_answer_bytes), max_answer_bytes, None)
+        except AddressRefused as exc:
+            raise Refused(str(exc)) from exc
+        except (Broken, NotHttp, Overdue, Unsendable, NameNotFound, OSError, ValueError) as exc:
+            return _broken(connection, max_answer_bytes, self._error(exc, timeout), exc)
+        finally:
+            pool.busy -= 1
+            if connection is not None:
+                self._deadlines.forget(connection)
+                pool.give_back(host, connection)
 
     async def close(self) -> None:
         """Close every connection, those in use too: what is under way fails, and so does what comes after."""
         self._is_closed = True
-        for deadline in [each for each in self._deadlines if not each.expired()]:
+        for deadline in [each for each in self._connecting if not each.expired()]:
             deadline.reschedule(asyncio.get_running_loop().time())
         for pool in self._pools.values():
             pool.close()
+        self._deadlines.close()
         self._resolver.close()
 
-    async def _exchange(self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, timeout: float, limit: int,
-                        policy: Policy, owner: str = "") -> Reply:
-        problem = problem_with_url(url, policy)
-        if problem:
-            raise Refused(f"the URL {problem}")
-        target = _target_of(url)
-        pool = self._pool(policy, is_plain=target.is_plain)
-        host = (*target.host, owner)
-        request = _request(method, target, headers, body, keeps=pool.keeps(host))
-        connection: Connection | None = None
-        pool.busy += 1
+    async def _connect(self, pool: Pool, host: Host, seconds: float) -> Connection:
+        """Raises Overdue, and as Pool.connect."""
         try:
-            async with asyncio.timeout(timeout) as deadline:
-                self._begin(deadline)
-                connection = await pool.take(host)
-                return _reply(await connection.exchange(request, limit), limit, None)
-        except AddressRefused as exc:
-            raise Refused(str(exc)) from exc
-        except (Broken, NotHttp, NameNotFound, OSError, ValueError) as exc:
-            return _broken(connection, limit, self._error(exc, timeout, has_expired=deadline.expired()), exc)
+            async with asyncio.timeout(seconds) as deadline:
+                self._connecting.add(deadline)
+                return await pool.connect(host)
+        except OSError as exc:
+            if deadline.expired():
+                raise Overdue from exc
+            raise
         finally:
-            self._deadlines.discard(deadline)
-            pool.busy -= 1
-            if connection is not None:
-                pool.give_back(host, connection)
+            self._connecting.discard(deadline)
 
-    def _begin(self, deadline: asyncio.Timeout) -> None:
-        if self._is_closed:
-            raise Broken
-        self._deadlines.add(deadline)
-
-    def _error(self, exc: Exception, timeout: float, *, has_expired: bool) -> FetchError:
+    def _error(self, exc: Exception, timeout: float) -> FetchError:
         if self._is_closed:
             return FetchError(explain(Broken()))
-        return TimedOut(f"timed out after {timeout:g} s") if has_expired else FetchError(explain(exc))
+        return TimedOut(f"timed out after {timeout:g} s") if isinstance(exc, Overdue) else FetchError(explain(exc))
 
-    def _pool(self, policy: Policy, *, is_plain: bool) -> Pool:
-        known = self._pools.get((policy, is_plain))
+    def _pool(self, way: tuple[Policy, bool]) -> Pool:
+        known = self._pools.get(way)
         if known is not None:
             return known
         if len(self._pools) >= _POOLS:
             for key in [key for key, pool in self._pools.items() if not pool.busy]:
                 self._pools.pop(key).close()
-        made = self._pools[policy, is_plain] = Pool(policy, self._resolver, None if is_plain else self._tls)
+        policy, is_plain = way
+        made = self._pools[way] = Pool(policy, self._resolver, None if is_plain else self._tls)
         return made
 
 
-def _target_of(url: str) -> _Target:
+def recipient_at(url: str, *, method: str = "POST", headers: Mapping[str, str], own: tuple[str, ...] = (), policy: Policy,
+                 owner: str = "") -> Recipient:
+    """For one request to `url`, or for many. `headers`: those that are the same in all; `own`: the names of those that are not; `owner`:
+    see `post`. Raises FetchError, in words for the owner of the URL."""
+    problem = problem_with_url(url, policy)
+    if problem:
+        raise Refused(f"the URL {problem}")
     try:
-        return _read_target(url)
+        return write_recipient(method, url, headers, own, policy, owner)
+    except Unsendable as exc:
+        raise FetchError(explain(exc)) from exc
     except ValueError as exc:
         raise Refused(f"the URL is not valid: {explain(exc)}") from exc
-
-
-@functools.lru_cache(maxsize=1024)
-def _is_name(name: str) -> bool:
-    return _NAME.fullmatch(name) is not None
-
-
-def _request(method: str, target: _Target, headers: Mapping[str, str], body: bytes | None, *, keeps: bool) -> bytes:
-    """All that is sent. How it is framed is ours to say, whatever `headers` say. Raises FetchError for what cannot stand in a header."""
-    given = {"accept": "*/*", "accept-encoding": "identity", **headers}
-    lines = [f"{method} {target.path} HTTP/1.1", f"host: {target.name}"]
-    lines += [f"{name}: {value}" for name, value in given.items() if name.lower() not in _FRAMING]
-    if _UNSENDABLE.search("".join(lines)):
-        raise FetchError("the request could not be made: a header holds a line break or another control character")
-    if not all(map(_is_name, given)):
-        raise FetchError("the request could not be made: a header has a name that is none")
-    if not keeps:
-        lines.append("connection: close")
-    if body is not None:
-        lines.append(f"content-length: {len(body)}")
-    try:
-        return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape") + (body or b"")
-    except UnicodeEncodeError as exc:
-        raise FetchError("the request could not be made: a header holds half a character") from exc
 
 
 def _broken(connection: Connection | None, limit: int, error: FetchError, cause: Exception) -> Reply:

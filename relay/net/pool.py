@@ -57,9 +57,8 @@ class Pool:
         self._sweep: asyncio.TimerHandle | None = None
         self._is_closed = False
 
-    def keeps(self, host: Host) -> bool:
-        """Whether a connection to this host may stay open."""
-        now = time.monotonic()
+    def keeps(self, host: Host, now: float) -> bool:
+        """Whether a connection to this host may stay open. `now`: see `idle`."""
         if host not in self._used_at and len(self._used_at) >= _KEPT_HOSTS:
             self._used_at = {each: used for each, used in self._used_at.items() if used > now - KEEP_ALIVE_SECONDS}
             if len(self._used_at) >= _KEPT_HOSTS:
@@ -67,14 +66,18 @@ class Pool:
         self._used_at[host] = now
         return True
 
-    async def take(self, host: Host) -> Connection:
-        """A connection to this host, to be given back. Raises AddressRefused, OSError, Broken."""
-        idle = self._idle.get(host)
-        while idle:
-            since, connection = idle.pop()
-            if connection.is_reusable and since > time.monotonic() - KEEP_ALIVE_SECONDS and connection.is_quiet():
+    def idle(self, host: Host, now: float) -> Connection | None:
+        """A connection to this host that was kept, to be given back. `now` by `time.monotonic`."""
+        kept = self._idle.get(host)
+        while kept:
+            since, connection = kept.pop()
+            if connection.is_reusable and since > now - KEEP_ALIVE_SECONDS and connection.is_quiet():
                 return connection
             self._drop(connection)
+        return None
+
+    async def connect(self, host: Host) -> Connection:
+        """A new one, to be given back. Raises AddressRefused, NameNotFound, OSError, Broken."""
         connection = await self._connect(host)
         if self._is_closed:  # meanwhile
             connection.close()

@@ -23,3 +23,10 @@ async def office(tmp_path: Path) -> AsyncIterator[Office]:
     yield Office(store, bell, session)
     await session.close()
     await store.close()
+
+
+@pytest.fixture
+async def session(anyio_backend: object) -> AsyncIterator[GuardedSession]:  # noqa: ARG001 -- the plugin wants it
+    made = GuardedSession()
+    yield made
+    await made.close()
