@@ -3,7 +3,7 @@
 A ring says "look again", never what changed: the truth is in the store. Register first, then look, then wait, and no change
 can slip between the look and the wait. A ring that nobody listens to is forgotten.
 
-Topics are strings: `submissions`, `doubtful`, `polls`, `deliveries`, `moves`, `replays`, `task:ID`, `events:ACCOUNT_ID`.
+Topics are strings: `submissions`, `room:PROVIDER`, `doubtful`, `polls`, `deliveries`, `moves`, `replays`, `task:ID`, `events:ACCOUNT_ID`.
 """
 
 import asyncio

@@ -27,7 +27,10 @@ class TaskStatus(StrEnum):
     @property
     def is_final(self) -> bool:
         """A final state never changes again."""
-        return self in (TaskStatus.SUCCEEDED, TaskStatus.FAILED)
+        return self in _FINAL
+
+
+_FINAL = (TaskStatus.SUCCEEDED, TaskStatus.FAILED)
 
 
 class Via(StrEnum):

@@ -1,7 +1,9 @@
-"""A connection whose client has to read: one that takes nothing of what is there for it is cut off.
+"""uvicorn's connection, and what it lacks: a client has to read, an answer leaves by one system call (see together), and an application is
+told when all of a request is there, so that it need not keep the time.
 
 An answer whose client does not read is not written on, so that it costs no more memory; but as it is, uvicorn waits with it for ever,
-and closing waits for the client too. An event stream that nobody reads would hold its connection until the machine has no more of them.
+and closing waits for the client too. An event stream that nobody reads would hold its connection until the machine has no more of them. One
+that takes nothing of what is there for it is cut off.
 """
 
 import asyncio
@@ -14,6 +16,9 @@ from typing import Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from relay.cli.together import Together
+from relay.web.body import IS_WHOLE
+
 LONGEST_STANDSTILL: Final = 20.0
 """Seconds. Any progress counts, however slow: a large picture may take minutes over a poor line."""
 
@@ -24,9 +29,16 @@ _log = logging.getLogger(__name__)
 
 
 class Connection(HttpToolsProtocol):
-    """uvicorn's own, with an end to the waiting."""
+    """uvicorn's own, but for that."""
 
     _look: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(Together(cast("asyncio.Transport", transport), self.loop))
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self.scope[IS_WHOLE] = True  # type: ignore[typeddict-unknown-key]  # it is our own
 
     def pause_writing(self) -> None:
         super().pause_writing()

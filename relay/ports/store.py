@@ -10,10 +10,10 @@ Leases: claiming marks a task or delivery as held by this process, until it is g
 again after `recover`, or once those that share the store with it find it dead (see ports.fleet). Nothing that is held is claimed
 twice, and while one process sends to a subscription no other one does.
 
-Ringing: after the commit the store rings the bell: `submissions` (a task can be sent, or a place became free), `doubtful` (a process
-died that held some), `polls` (a task is to be looked at), `deliveries` (one is due), `moves` (some are to be moved), `replays` (one
-can go on), `task:ID` (it changed), `call:FINGERPRINT` (a caller has its answer, or is gone), `events:ACCOUNT_ID` (there is a new
-event).
+Ringing: after the commit the store rings the bell: `submissions` (a task can be sent), `room:PROVIDER` (one that was sent has ended, or
+never arrived), `doubtful` (a process died that held some), `polls` (a task is to be looked at), `deliveries` (one is due), `moves` (some
+are to be moved), `replays` (one can go on), `task:ID` (it changed), `call:FINGERPRINT` (a caller has its answer, or is gone),
+`events:ACCOUNT_ID` (there is a new event).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -99,11 +99,13 @@ class Idempotency(Struct, frozen=True, kw_only=True):
 
 class Claim(Struct, frozen=True, kw_only=True):
     """Tasks now held by the caller. `next_at`: when to claim again though nothing rings; None: only when it rings.
-    `due_since`: since when the longest due of them was due."""
+    `due_since`: since when the longest due of them was due. `is_full`: others are queued, but as many as may run do: to be claimed
+    again when it rings for room, and not before."""
 
     tasks: list[Task]
     next_at: datetime | None = None
     due_since: datetime | None = None
+    is_full: bool = False
 
 
 class Applied(Struct, frozen=True, kw_only=True):

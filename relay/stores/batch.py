@@ -3,6 +3,8 @@ store's own."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from operator import attrgetter
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -10,19 +12,23 @@ from msgspec import Struct
 from relay.lifecycle import Decision, decide
 from relay.model import Callback, Change, Event, Note, Task, TaskStatus, Via
 from relay.ports.store import Applied, Job
-from relay.stores.row import Parameters, json_text, micros_or_none
+from relay.stores.row import json_text, micros_or_none
 from relay.view import Link, task_event
 
 _OPEN = (TaskStatus.SUBMITTED, TaskStatus.PROCESSING)
+_submission = attrgetter("provider_task_id", "cost", "submitted_at", "accepted")
 
 
 class Standing(Struct):
-    """A task as it stands inside the batch, with what only the store knows of it."""
+    """A task as it stands inside the batch, with what only the store knows of it. `is_submission_changed`: what is known of how it was
+    submitted is not what it was before the batch."""
 
     task: Task
     due_at: datetime | None
     is_held: bool
     is_erased: bool
+    seq: int
+    is_submission_changed: bool = False
 
 
 class Batch(Struct):
@@ -41,13 +47,15 @@ def apply_one(batch: Batch, change: Change, link: Link, new_id: Callable[[str], 
     if standing is None or (change.callback and change.callback.provider != standing.task.provider):
         return None
     decision = decide(standing.task, change)
-    events = tuple(task_event(new_id("evt"), kind, decision.task, link, change.now) for kind in decision.events)
+    events = [task_event(new_id("evt"), kind, decision.task, link, change.now) for kind in decision.events]
     batch.topics += _topics(standing.task, decision.task)
     batch.events += events
-    batch.callbacks += _callbacks(standing, change, decision)
-    batch.notes += [change.note] if change.note else []
+    if change.callback is not None:
+        batch.callbacks.append(_recorded(change.callback, standing, decision))
+    if change.note is not None:
+        batch.notes.append(change.note)
     _move(standing, change, decision)
-    return Applied(task=decision.task, verdict=decision.verdict, events=events)
+    return Applied(task=decision.task, verdict=decision.verdict, events=tuple(events))
 
 
 def with_tasks(batch: Batch, jobs: Sequence[Job]) -> list[Job]:
@@ -55,15 +63,15 @@ def with_tasks(batch: Batch, jobs: Sequence[Job]) -> list[Job]:
     return [msgspec.structs.replace(job, task=batch.standing[job.event.task_id].task) if job.event.task_id else job for job in jobs]
 
 
-def standing_row(standing: Standing) -> Parameters:
+def standing_row(standing: Standing) -> dict[str, Any]:
     """What a change can touch, and no more: the prompt and its input are not written again."""
     task = standing.task
     return {
-        "id": task.id, "status": task.status.value, "progress": task.progress, "images": json_text(task.images),
-        "error": json_text(task.error) if task.error else None, "provider_task_id": task.provider_task_id,
-        "via": task.via.value if task.via else None, "cost": task.cost, "submitted_at": micros_or_none(task.submitted_at),
-        "completed_at": micros_or_none(task.completed_at), "accepted": task.accepted,
-        "due_at": micros_or_none(standing.due_at), "leased": standing.is_held,
+        "seq": standing.seq, "id": task.id, "status": str(task.status), "progress": task.progress,
+        "images": json_text(task.images) if task.images else "[]", "error": json_text(task.error) if task.error else None,
+        "provider_task_id": task.provider_task_id, "via": str(task.via) if task.via else None, "cost": task.cost,
+        "submitted_at": micros_or_none(task.submitted_at), "completed_at": micros_or_none(task.completed_at),
+        "accepted": task.accepted, "due_at": micros_or_none(standing.due_at), "leased": standing.is_held,
     }
 
 
@@ -71,18 +79,17 @@ def _topics(before: Task, after: Task) -> list[str]:
     topics = [] if before == after else [f"task:{after.id}"]
     if after.status in _OPEN:
         return [*topics, "polls"]
-    return [*topics, "submissions"] if before.status in _OPEN else topics
+    return [*topics, f"room:{after.provider}"] if before.status in _OPEN else topics
 
 
-def _callbacks(standing: Standing, change: Change, decision: Decision) -> list[Callback]:
-    """The callback with its verdict; of an erased task only that it came."""
-    if change.callback is None:
-        return []
-    body = "" if standing.is_erased else change.callback.body
-    return [msgspec.structs.replace(change.callback, verdict=decision.verdict, account_id=standing.task.account_id, body=body)]
+def _recorded(callback: Callback, standing: Standing, decision: Decision) -> Callback:
+    """With its verdict; of an erased task only that it came."""
+    body = "" if standing.is_erased else callback.body
+    return msgspec.structs.replace(callback, verdict=decision.verdict, account_id=standing.task.account_id, body=body)
 
 
 def _move(standing: Standing, change: Change, decision: Decision) -> None:
+    standing.is_submission_changed = standing.is_submission_changed or _submission(standing.task) != _submission(decision.task)
     standing.task = decision.task
     if decision.task.status.is_final:
         standing.due_at, standing.is_held = None, False

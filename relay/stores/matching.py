@@ -29,8 +29,9 @@ def accepts(subscription: Subscription, event: Event) -> bool:
         return False
     if subscription.providers is not None and event.provider not in subscription.providers:
         return False
-    wanted = subscription.metadata or {}
-    return all(key in event.metadata and as_text(event.metadata[key]) == as_text(value) for key, value in wanted.items())
+    if not subscription.metadata:
+        return True
+    return all(key in event.metadata and as_text(event.metadata[key]) == as_text(value) for key, value in subscription.metadata.items())
 
 
 def as_text(value: Any) -> str:  # noqa: ANN401 -- a metadata value is any JSON

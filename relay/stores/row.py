@@ -1,4 +1,8 @@
-"""Between structs and rows: times, JSON, and one pair of functions for each noun."""
+"""Between structs and rows: times, JSON, and one pair of functions for each noun.
+
+Some of it is done several times for every event. So what names a state is looked up rather than constructed, and JSON that says nothing
+is not parsed.
+"""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -33,6 +37,10 @@ from relay.ports.call import Call
 from relay.view import to_json
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_TASK_STATUS: Final = {str(one): one for one in TaskStatus}
+_DELIVERY_STATUS: Final = {str(one): one for one in DeliveryStatus}
+_EVENT_TYPE: Final = {str(one): one for one in EventType}
 _images = msgspec.json.Decoder(tuple[Image, ...])
 _task_error = msgspec.json.Decoder(TaskError)
 _scopes = msgspec.json.Decoder(tuple[Scope, ...])
@@ -60,7 +68,7 @@ def micros_or_none(at: datetime | None) -> int | None:
 
 
 def moment(stored: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=stored)
+    return _EPOCH + stored * _MICROSECOND
 
 
 def moment_or_none(stored: int | None) -> datetime | None:
@@ -73,6 +81,11 @@ def json_text(value: Any) -> str:  # noqa: ANN401 -- anything that msgspec can e
 
 def _json_or_none(value: Any) -> str | None:  # noqa: ANN401 -- as above
     return None if value is None else json_text(value)
+
+
+def _read_object(stored: str) -> dict[str, Any]:
+    found: dict[str, Any] = {} if stored == "{}" else _anything.decode(stored)
+    return found
 
 
 def _read_or_none(decoder: msgspec.json.Decoder[Value], stored: str | None) -> Value | None:
@@ -106,9 +119,9 @@ def task_row(task: Task) -> dict[str, Any]:
     """Without due_at and leased, which are the store's own."""
     return {
         "id": task.id, "account_id": task.account_id, "provider": task.provider, "model": task.model, "prompt": task.prompt,
-        "input": json_text(task.input), "status": task.status.value, "progress": task.progress, "images": json_text(task.images),
+        "input": json_text(task.input), "status": str(task.status), "progress": task.progress, "images": json_text(task.images),
         "error": _json_or_none(task.error), "provider_task_id": task.provider_task_id,
-        "via": task.via.value if task.via else None, "cost": task.cost, "metadata": json_text(task.metadata),
+        "via": str(task.via) if task.via else None, "cost": task.cost, "metadata": json_text(task.metadata),
         "created_at": micros(task.created_at), "submitted_at": micros_or_none(task.submitted_at),
         "completed_at": micros_or_none(task.completed_at), "accepted": task.accepted, "watched": task.watched,
         "sends": task.sends, "polls": task.polls, "deadline_at": micros_or_none(task.deadline_at), "dropin": task.dropin,
@@ -118,10 +131,10 @@ def task_row(task: Task) -> dict[str, Any]:
 def read_task(row: Row) -> Task:
     return Task(
         id=row["id"], account_id=row["account_id"], provider=row["provider"], model=row["model"], prompt=row["prompt"],
-        input=_anything.decode(row["input"]), status=TaskStatus(row["status"]), progress=row["progress"],
-        images=_images.decode(row["images"]), error=_read_or_none(_task_error, row["error"]),
+        input=_read_object(row["input"]), status=_TASK_STATUS[row["status"]], progress=row["progress"],
+        images=() if row["images"] == "[]" else _images.decode(row["images"]), error=_read_or_none(_task_error, row["error"]),
         provider_task_id=row["provider_task_id"], via=Via(row["via"]) if row["via"] else None, cost=row["cost"],
-        metadata=_anything.decode(row["metadata"]), created_at=moment(row["created_at"]),
+        metadata=_read_object(row["metadata"]), created_at=moment(row["created_at"]),
         submitted_at=moment_or_none(row["submitted_at"]), completed_at=moment_or_none(row["completed_at"]),
         accepted=bool(row["accepted"]), watched=bool(row["watched"]), sends=row["sends"], polls=row["polls"],
         deadline_at=moment_or_none(row["deadline_at"]), dropin=row["dropin"],
@@ -139,7 +152,7 @@ def read_note(row: Row) -> Note:
 def callback_row(callback: Callback) -> Parameters:
     return {
         "id": callback.id, "task_id": callback.task_id, "account_id": callback.account_id, "provider": callback.provider,
-        "verdict": callback.verdict.value, "headers": json_text(callback.headers), "body": callback.body,
+        "verdict": str(callback.verdict), "headers": json_text(callback.headers), "body": callback.body,
         "received_at": micros(callback.received_at),
     }
 
@@ -154,7 +167,7 @@ def read_callback(row: Row) -> Callback:
 
 def event_row(event: Event) -> Parameters:
     return {
-        "id": event.id, "account_id": event.account_id, "type": event.type.value, "created_at": micros(event.created_at),
+        "id": event.id, "account_id": event.account_id, "type": str(event.type), "created_at": micros(event.created_at),
         "body": event.body, "task_id": event.task_id, "provider": event.provider, "metadata": json_text(event.metadata),
         "subscription_id": event.subscription_id, "about_id": event.about_id,
     }
@@ -162,8 +175,8 @@ def event_row(event: Event) -> Parameters:
 
 def read_event(row: Row) -> Event:
     return Event(
-        id=row["id"], account_id=row["account_id"], type=EventType(row["type"]), created_at=moment(row["created_at"]),
-        body=row["body"], task_id=row["task_id"], provider=row["provider"], metadata=_anything.decode(row["metadata"]),
+        id=row["id"], account_id=row["account_id"], type=_EVENT_TYPE[row["type"]], created_at=moment(row["created_at"]),
+        body=row["body"], task_id=row["task_id"], provider=row["provider"], metadata=_read_object(row["metadata"]),
         subscription_id=row["subscription_id"], about_id=row["about_id"],
     )
 
@@ -201,11 +214,12 @@ def read_subscription(row: Row) -> Subscription:
     )
 
 
-def delivery_row(delivery: Delivery) -> Parameters:
+def delivery_row(delivery: Delivery) -> dict[str, Any]:
+    """Without leased and behind, which are the store's own."""
     return {
         "id": delivery.id, "account_id": delivery.account_id, "event_id": delivery.event_id,
-        "event_type": delivery.event_type.value, "subscription_id": delivery.subscription_id, "task_id": delivery.task_id,
-        "status": delivery.status.value, "attempts": delivery.attempts, "manual": delivery.manual,
+        "event_type": str(delivery.event_type), "subscription_id": delivery.subscription_id, "task_id": delivery.task_id,
+        "status": str(delivery.status), "attempts": delivery.attempts, "manual": delivery.manual,
         "next_attempt_at": micros_or_none(delivery.next_attempt_at), "created_at": micros(delivery.created_at),
         "completed_at": micros_or_none(delivery.completed_at), "replay_id": delivery.replay_id,
     }
@@ -213,8 +227,8 @@ def delivery_row(delivery: Delivery) -> Parameters:
 
 def read_delivery(row: Row) -> Delivery:
     return Delivery(
-        id=row["id"], account_id=row["account_id"], event_id=row["event_id"], event_type=EventType(row["event_type"]),
-        subscription_id=row["subscription_id"], task_id=row["task_id"], status=DeliveryStatus(row["status"]),
+        id=row["id"], account_id=row["account_id"], event_id=row["event_id"], event_type=_EVENT_TYPE[row["event_type"]],
+        subscription_id=row["subscription_id"], task_id=row["task_id"], status=_DELIVERY_STATUS[row["status"]],
         attempts=row["attempts"], manual=bool(row["manual"]), next_attempt_at=moment_or_none(row["next_attempt_at"]),
         created_at=moment(row["created_at"]), completed_at=moment_or_none(row["completed_at"]), replay_id=row["replay_id"],
     )
@@ -241,7 +255,11 @@ def read_replay(row: Row) -> Replay:
 
 
 def attempt_row(attempt: Attempt) -> Parameters:
-    return {**msgspec.structs.asdict(attempt), "started_at": micros(attempt.started_at)}
+    return {
+        "id": attempt.id, "delivery_id": attempt.delivery_id, "number": attempt.number, "started_at": micros(attempt.started_at),
+        "duration_ms": attempt.duration_ms, "status_code": attempt.status_code, "error": attempt.error,
+        "response_body": attempt.response_body,
+    }
 
 
 def read_attempt(row: Row) -> Attempt:

@@ -14,6 +14,7 @@ from relay.stores.incident import FAILURES_TOLD, Incident
 from relay.stores.row import Row, micros, micros_or_none
 
 _PUT_ASIDE = (DeliveryStatus.HELD, DeliveryStatus.CANCELLED)
+_OVER = (DeliveryStatus.DELIVERED, DeliveryStatus.EXHAUSTED)
 
 
 class Settled(Struct, frozen=True):
@@ -31,6 +32,7 @@ class Health(Struct):
     can_be_disabled: bool
     failing_since: int | None
     failing_before: int | None
+    is_ordered: bool
     disabled_reason: str | None = None
     is_troubled: bool = False
     incidents: list[Incident] = []
@@ -44,7 +46,7 @@ def read_health(row: Row) -> Health:
     """A task's own subscription is never disabled: it dies with its one event."""
     is_active = row["subscription_status"] == "active"
     can_be_disabled = row["task_id"] is None and row["deleted_at"] is None and row["subscription_status"] != "disabled"
-    return Health(row["account_id"], is_active, can_be_disabled, row["failing_since"], row["failing_since"],
+    return Health(row["account_id"], is_active, can_be_disabled, row["failing_since"], row["failing_since"], bool(row["ordered"]),
                   is_troubled=bool(row["troubled"]))
 
 
@@ -52,7 +54,7 @@ def settle(deliveries: Mapping[str, Row], health: Mapping[str, Health], settleme
     """The delivery as it is after the attempt; its subscription's health is brought up to date on the way."""
     stood = deliveries[settlement.attempt.delivery_id]
     subscription = health[stood["subscription_id"]]
-    status = _status(DeliveryStatus(stood["status"]), settlement, subscription)
+    status = _status(stood["status"], settlement, subscription)
     if settlement.status is DeliveryStatus.DELIVERED:
         subscription.failing_since = None
     elif subscription.failing_since is None:
@@ -60,9 +62,8 @@ def settle(deliveries: Mapping[str, Row], health: Mapping[str, Health], settleme
     _note_incidents(subscription, settlement, now)
     if settlement.disable is not None and subscription.can_be_disabled:
         subscription.disabled_reason = settlement.disable.value
-    is_over = status in (DeliveryStatus.DELIVERED, DeliveryStatus.EXHAUSTED)
     return {
-        "id": settlement.attempt.delivery_id, "status": status.value, "completed_at": micros(now) if is_over else None,
+        "id": settlement.attempt.delivery_id, "status": str(status), "completed_at": micros(now) if status in _OVER else None,
         "next_attempt_at": micros_or_none(settlement.next_at or now) if status is DeliveryStatus.PENDING else None,
     }
 
@@ -82,9 +83,9 @@ def _note_incidents(subscription: Health, settlement: Settlement, now: datetime)
         subscription.incidents.append(Incident(EventType.SUBSCRIPTION_DISABLED, attempt, now))
 
 
-def _status(stood: DeliveryStatus, settlement: Settlement, subscription: Health) -> DeliveryStatus:
+def _status(stood: str, settlement: Settlement, subscription: Health) -> DeliveryStatus:
     if stood in _PUT_ASIDE and settlement.status is not DeliveryStatus.DELIVERED:
-        return stood
+        return DeliveryStatus(stood)
     if settlement.status is DeliveryStatus.PENDING and not subscription.is_active:
         return DeliveryStatus.HELD
     return settlement.status

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import binascii
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -129,8 +129,8 @@ class Desk(Struct, frozen=True, kw_only=True):
         await self._discard_input(task)
         await self.store.erase_task(account_id, task_id, now=self.clock())  # last, so that who fails before may ask again
 
-    async def receive(self, provider: str, token: str, headers: Mapping[str, str], body: bytes) -> Received:
-        return await self.receiver.receive(provider, token, headers, body)
+    def receive(self, provider: str, token: str, headers: Mapping[str, str], body: bytes) -> Coroutine[Any, Any, Received]:
+        return self.receiver.receive(provider, token, headers, body)
 
     async def _add(self, task: Task, request: TaskRequest | WatchRequest, *, due_at: datetime | None,
                    idempotency: Idempotency | None = None, errand: Errand | None = None) -> Submitted:

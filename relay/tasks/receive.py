@@ -6,7 +6,6 @@ nothing is refused with one answer whatever was wrong, and nothing of it is kept
 What is kept is redacted: headers and fields that carry secrets by their name, and our secrets by their value wherever they stand.
 """
 
-import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -95,13 +94,13 @@ def redact_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def redact_body(body: bytes, secrets: Iterable[str]) -> str:
-    """The body as text, not UTF-8 and NUL replaced, without what may be secret."""
+    """The body as text, not UTF-8 and NUL replaced, without what may be secret. JSON writes the characters of `secrets` as they are."""
     text = body.decode("utf-8", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
     lowered = text.lower()
     if any(word in lowered for word in _SECRET_WORDS):
         text = _without_secret_fields(text)
     for secret in secrets:
-        text = text.replace(secret, _REDACTED).replace(json.dumps(secret)[1:-1], _REDACTED)
+        text = text.replace(secret, _REDACTED)
     return text
 
 

@@ -36,8 +36,9 @@ class Recorder(Struct, frozen=True, kw_only=True):
         """Keep the update's pictures and apply the change. Raises StoreError; then nothing is recorded."""
         change = await self._with_images(change)
         applied = await self.store.apply(change)
-        named = {image.id for image in applied.task.images} if applied else set()
-        await self._discard([image for image in change.images if image.id not in named])
+        if kept := [image for image in change.images if image.kept]:
+            named = {image.id for image in applied.task.images} if applied else set()
+            await self._discard([image for image in kept if image.id not in named])
         return applied
 
     async def record_surely(self, change: Change) -> Applied | None:
@@ -48,7 +49,10 @@ class Recorder(Struct, frozen=True, kw_only=True):
     async def _with_images(self, change: Change) -> Change:
         if change.update is None or not change.update.pictures or change.images:
             return change
-        images, problems = await self._keep_all(change.update.pictures)
+        pictures = change.update.pictures
+        if all(picture.data is None for picture in pictures):  # as in nearly every callback: there is nothing to keep
+            return msgspec.structs.replace(change, images=tuple([self._linked(picture) for picture in pictures]))
+        images, problems = await self._keep_all(pictures)
         if images:
             return msgspec.structs.replace(change, images=images)
         error = TaskError(code=ErrorCode.PROVIDER_ERROR, message=f"the picture that came does not open: {problems[0]}")
@@ -66,22 +70,22 @@ class Recorder(Struct, frozen=True, kw_only=True):
                 except ValueError as exc:
                     problems.append(str(exc))
         except BaseException:
-            await self._discard(kept)
+            await self._discard([image for image in kept if image.kept])
             raise
         return tuple(kept), problems
 
     async def _keep(self, picture: Picture) -> Image:
-        image_id = self.new_id("img")
         if picture.data is None:
-            return Image(id=image_id, source_url=picture.url, source_expires_at=picture.expires_at,
-                         content_type=picture.content_type)
-        return msgspec.structs.replace(await self.archive.keep(image_id, picture.data), source_url=picture.url)
+            return self._linked(picture)
+        return msgspec.structs.replace(await self.archive.keep(self.new_id("img"), picture.data), source_url=picture.url)
+
+    def _linked(self, picture: Picture) -> Image:
+        return Image(id=self.new_id("img"), source_url=picture.url, source_expires_at=picture.expires_at, content_type=picture.content_type)
 
     async def _discard(self, images: Sequence[Image]) -> None:
         for image in images:
-            if image.kept:
-                with contextlib.suppress(StoreError):  # nothing names it: it is only in the way
-                    await self.archive.discard(image.id)
+            with contextlib.suppress(StoreError):  # nothing names it: it is only in the way
+                await self.archive.discard(image.id)
 
 
 def ending(code: ErrorCode, message: str, *, provider_code: str | None = None) -> Update:

@@ -51,24 +51,27 @@ class Submitter(Struct, frozen=True, kw_only=True):
     credits: MutableMapping[str, float] = msgspec.field(default_factory=dict)
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Until `stopping`; then what is under way is awaited. Cancelled, it settles what was under way as in doubt."""
-        async with asyncio.TaskGroup() as group:
-            with self.bell.listen("submissions") as rung:
-                while not stopping.is_set():
-                    pause = await self._send_due(group)
-                    await rung.wait(pause)
+        """Until `stopping`; then what is under way is awaited. Cancelled, it settles what was under way as in doubt.
 
-    async def _send_due(self, group: asyncio.TaskGroup) -> float | None:
+        That tasks end matters only while others wait for that, and new ones only while none does: so a claim is not made for every end."""
+        async with asyncio.TaskGroup() as group:
+            with self.bell.listen("submissions") as queued, self.bell.listen(f"room:{self.provider.name}") as room:
+                while not stopping.is_set():
+                    is_full, pause = await self._send_due(group)
+                    await (room if is_full else queued).wait(pause)
+
+    async def _send_due(self, group: asyncio.TaskGroup) -> tuple[bool, float | None]:
+        """Whether there is no room for what is left, and for how long at most to wait."""
         now = self.clock()
         try:
             claim = await self.store.claim_submissions(
                 self.provider.name, limits=with_margin(self.provider.limits), deadline=timedelta(seconds=self.provider.deadline), now=now)
         except StoreError as exc:
             _log.warning("cannot claim submissions of %s: %s", self.provider.name, exc)
-            return _STORE_PAUSE
+            return False, _STORE_PAUSE
         for task in claim.tasks:
             group.create_task(self.send(task), name=f"submit {task.id}")
-        return None if claim.next_at is None else max(0.0, (claim.next_at - now).total_seconds())
+        return claim.is_full, None if claim.next_at is None else max(0.0, (claim.next_at - now).total_seconds())
 
     async def settle_doubts(self, stopping: asyncio.Event) -> None:
         """What processes left that died while a request was under way: of those before this one, and, until `stopping`, of the others."""

@@ -6,15 +6,19 @@ readers disagree about it.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from typing import Any, Final
 
 import msgspec
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message, Receive, Scope
 
 from relay.errors import FieldProblem, Invalid, Late, Malformed, TooLarge, UnsupportedMediaType
 
 MEBIBYTE: Final = 1024 * 1024
+IS_WHOLE: Final = "relay.is_whole"
+"""Stands in the scope of a request that the server has all of: the next message, which is there, brings what is left of its body."""
 _PATIENCE: Final = 30.0
 _SLOWEST: Final = 64 * 1024
 """Bytes a second below which a long body is given up."""
@@ -24,9 +28,23 @@ _MOST_VALUES: Final = 50_000
 """Marks that begin or part values, those inside strings too: a value of two bytes takes a hundred in memory, and time to check."""
 
 
-async def read_bytes(request: Request, max_bytes: int) -> bytes:
+def read_bytes(request: Request, max_bytes: int) -> Coroutine[Any, Any, bytes]:
     """The whole body. Raises TooLarge; Malformed if it does not arrive."""
-    announced = request.headers.get("content-length", "")
+    return read_whole(request.scope, request.receive, max_bytes)
+
+
+async def read_whole(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
+    """The same without a Request. Nothing is waited for, and so no time is kept, where the server has all of it."""
+    if IS_WHOLE not in scope:
+        return await _gather(scope, receive, max_bytes)
+    body = _chunk_of(await receive())
+    if len(body) > max_bytes:
+        raise _too_large(max_bytes)
+    return body
+
+
+async def _gather(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
+    announced = Headers(scope=scope).get("content-length", "")
     if announced.isdecimal() and int(announced) > max_bytes:
         raise _too_large(max_bytes)
     chunks: list[bytes] = []
@@ -35,10 +53,8 @@ async def read_bytes(request: Request, max_bytes: int) -> bytes:
     try:
         async with asyncio.timeout_at(start + _PATIENCE) as patience:
             while True:
-                message = await request.receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientDisconnect
-                chunk = message.get("body", b"")
+                message = await receive()
+                chunk = _chunk_of(message)
                 received += len(chunk)
                 if received > max_bytes:
                     raise _too_large(max_bytes)
@@ -49,6 +65,13 @@ async def read_bytes(request: Request, max_bytes: int) -> bytes:
     except TimeoutError as exc:
         raise Late from exc
     return b"".join(chunks)
+
+
+def _chunk_of(message: Message) -> bytes:
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    chunk: bytes = message.get("body", b"")
+    return chunk
 
 
 def _too_large(max_bytes: int) -> TooLarge:

@@ -5,14 +5,13 @@ Whatever the content type says, the bytes go to the provider's own reader. 200 i
 
 from typing import Final
 
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from relay.errors import Malformed, NotFound, TooLarge, Unauthorized
 from relay.model import Verdict
-from relay.web.body import MEBIBYTE, read_bytes
+from relay.web.body import MEBIBYTE, read_whole
 from relay.web.middleware import Journal, add_to_log
 from relay.web.operation import Answer, Call, NoBody, NoQuery, Operation, answer_json
 from relay.web.parts import Web
@@ -24,16 +23,16 @@ _RECEIPTS: Final = {verdict: answer_json(Receipt(code=200, msg="success", verdic
 
 
 async def take_callback(call: Call[NoQuery, NoBody]) -> Response:
-    return await _take(call.web, call.request, call.id_of("provider"), call.id_of("token"))
+    return await _take(call.web, call.request.scope, call.request.receive, call.id_of("provider"), call.id_of("token"))
 
 
-async def _take(web: Web, request: Request, provider: str, token: str) -> Response:
+async def _take(web: Web, scope: Scope, receive: Receive, provider: str, token: str) -> Response:
     if provider not in web.providers:
         raise NotFound
-    body = await read_bytes(request, _MAX_BODY)
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.scope["headers"]}  # in lower case, by ASGI
+    body = await read_whole(scope, receive, _MAX_BODY)
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}  # in lower case, by ASGI
     received = await web.tasks.receive(provider, token, headers, body)
-    add_to_log(request.scope, task=received.task_id, verdict=received.verdict)
+    add_to_log(scope, task=received.task_id, verdict=received.verdict)
     return _RECEIPTS[received.verdict]
 
 
@@ -52,7 +51,7 @@ class CallbackFront:
             await self._app(scope, receive, send)
             return
         scope["route"] = self._route
-        await self._journal.answer(scope, send, _take(self._web, Request(scope, receive), parts[2], parts[3]))
+        await self._journal.answer(scope, send, _take(self._web, scope, receive, parts[2], parts[3]))
 
 
 OPERATIONS = (

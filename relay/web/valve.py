@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from relay.errors import Unavailable
 from relay.ports import Meter
+from relay.web.body import IS_WHOLE
 from relay.web.errors import answer_problem
 
 _log = logging.getLogger(__name__)
@@ -43,26 +44,38 @@ class Valve:
         elif self._under_way >= self._limit:
             self._count()
             await self._refusal(scope, receive, send)
+        elif IS_WHOLE not in scope:
+            await self._let_in_when_whole(scope, receive, send)
         else:
-            await self._let_in(scope, receive, send)
+            begun_at = self._begin()
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                self._end(begun_at)
 
-    async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begun_at = 0.0
+    async def _let_in_when_whole(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun_at: float | None = None
 
         async def watched() -> Message:
             nonlocal begun_at
             message = await receive()
-            if not begun_at and message["type"] == "http.request" and not message.get("more_body", False):
-                self._under_way += 1
-                begun_at = time.monotonic()
+            if begun_at is None and message["type"] == "http.request" and not message.get("more_body", False):
+                begun_at = self._begin()
             return message
 
         try:
             await self._app(scope, watched, send)
         finally:
-            if begun_at:
-                self._under_way -= 1
-                self._learn(begun_at, time.monotonic())
+            if begun_at is not None:
+                self._end(begun_at)
+
+    def _begin(self) -> float:
+        self._under_way += 1
+        return time.monotonic()
+
+    def _end(self, begun_at: float) -> None:
+        self._under_way -= 1
+        self._learn(begun_at, time.monotonic())
 
     def _learn(self, begun_at: float, now: float) -> None:
         if now - begun_at <= _SLOW_SECONDS:

@@ -2,10 +2,11 @@
 
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relay.errors import Fate, ProviderError
@@ -131,6 +132,25 @@ def test_a_signed_link_says_when_it_expires(url: str, expected: datetime | None)
     (None, False), ("https://x.example/" + "a" * 9000, False),
 ])
 def test_a_link_is_http_with_a_host(text: str | None, *, expected: bool) -> None:
+    assert is_link(text) is expected
+
+
+_LINK_PARTS = (
+    "http", "https", "HTTPS", "ftp", ":", "//", "/", "?", "#", "@", "[", "]", "::1", "x.example", "\u00fc.example", "\u2100", ":80", ":x",
+    " ", "\n", "\0", "\\", "%", ".", "-", "_", "\ud800",
+)
+
+
+@given(text=st.lists(st.sampled_from(_LINK_PARTS), max_size=8).map("".join) | st.text().map("http://".__add__))
+@example(text="http://x.example/[")
+@example(text="http://x.example[/a")
+@example(text="http://\u2100/a")
+def test_a_link_is_what_urlsplit_takes_for_one(text: str) -> None:
+    try:
+        parts = urlsplit(text)
+        expected = parts.scheme in ("http", "https") and bool(parts.netloc) and text.isprintable() and " " not in text
+    except ValueError:
+        expected = False
     assert is_link(text) is expected
 
 

@@ -83,6 +83,19 @@ async def test_progress_and_end_at_the_same_instant_are_seen_by_each_other(shelf
     assert len(await shelf.deliveries()) == 3
 
 
+async def test_what_is_learnt_of_a_submission_is_kept_beside_changes_that_tell_nothing_of_it(shelf: Shelf) -> None:
+    fresh, twice = await shelf.add_task(watched=True), await shelf.add_open_task(submitted_at=NOW)
+    known = await shelf.add_open_task(provider_task_id="p2", cost=1.0, submitted_at=NOW)
+    accepted = Update(status=TaskStatus.SUBMITTED, provider_task_id="p1", cost=0.5)
+    changes = [shelf.success(fresh, update=accepted, images=()), shelf.success(known), shelf.success(twice, update=accepted, images=()),
+               shelf.success(twice)]
+    applied = await asyncio.gather(*(shelf.apply(change) for change in changes))
+    found = [await shelf.found(task) for task in (fresh, known, twice)]
+    assert found == [applied[0].task, applied[1].task, applied[3].task]
+    assert [(task.provider_task_id, task.cost, task.submitted_at, task.accepted) for task in found] == [
+        ("p1", 0.5, NOW, True), ("p2", 1.0, NOW, True), ("p1", 0.5, NOW, True)]
+
+
 async def test_a_subscription_that_is_not_active_gets_a_held_delivery(shelf: Shelf) -> None:
     subscription = await shelf.subscribe()
     await shelf.store.set_subscription_status(shelf.account_id, subscription.id, SubscriptionStatus.PAUSED, now=NOW)

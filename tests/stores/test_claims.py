@@ -72,6 +72,21 @@ async def test_a_task_that_ended_makes_room(shelf: Shelf) -> None:
     assert [task.id for task in (await shelf.send(limits=limits)).tasks] == [waiting.id]
 
 
+async def test_a_claim_is_full_where_queued_tasks_wait_for_others_to_end(shelf: Shelf) -> None:
+    one, two = Limits(max_concurrent=1, rate=Rate(9, 10.0)), Limits(max_concurrent=2)
+    assert not (await shelf.send(limits=Limits(max_concurrent=0))).is_full
+    await shelf.add_task()
+    await shelf.add_task(due_at=after(seconds=5))
+    first = await shelf.send(limits=one)
+    assert (len(first.tasks), first.is_full, first.next_at) == (1, True, None)
+    again = await shelf.send(limits=one, now=after(seconds=9))
+    assert (again.tasks, again.is_full, again.next_at) == ([], True, None)
+    roomy = await shelf.send(limits=two)
+    assert (roomy.tasks, roomy.is_full, roomy.next_at) == ([], False, after(seconds=5))
+    last = await shelf.send(limits=two, now=after(seconds=5))
+    assert (len(last.tasks), last.is_full, last.next_at) == (1, False, None)
+
+
 async def test_tasks_sent_lately_count_against_the_rate(shelf: Shelf) -> None:
     limits = Limits(rate=Rate(2, 10.0))
     for _ in range(3):

@@ -192,7 +192,7 @@ async def test_a_commit_tells_the_others_what_it_rang(database: str) -> None:
         delivery = await teller.deliver()
         heard: set[str] = set()
         async with asyncio.timeout(HANG):
-            while not {teller.name, "deliveries", f"events:{teller.account_id}", f"task:{delivery.task_id}"} <= heard:
+            while not {teller.name, "deliveries", "room:kie", f"events:{teller.account_id}", f"task:{delivery.task_id}"} <= heard:
                 heard.update((await told.get()).split("\n"))
         await connection.close()
 

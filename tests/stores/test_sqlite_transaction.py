@@ -48,6 +48,17 @@ def test_each_row_updates_its_own(connection: sqlite3.Connection, number: int, s
     assert [size for size, in connection.execute("SELECT size FROM things ORDER BY id")] == expected
 
 
+@pytest.mark.parametrize("sizes", [
+    [None, None], [None, 1], [1, None], [0, 0], [None] * 33 + [1], [False, False], [True, True], [True, False], [False, 1, 0, None],
+], ids=str)
+def test_what_all_rows_have_is_written_as_what_each_has(connection: sqlite3.Connection, sizes: list[int | None]) -> None:
+    rows = [{"id": f"{at:03}", "name": None, "size": size} for at, size in enumerate(sizes)]
+    Transaction(connection).run_rows(_INSERT, [{**row, "size": 7} for row in rows])
+    assert connection.execute("SELECT name, size FROM things").fetchall() == [(None, 7)] * len(sizes)
+    Transaction(connection).run_rows(_UPDATE, rows)
+    assert [size for size, in connection.execute("SELECT size FROM things ORDER BY id")] == sizes
+
+
 def test_a_column_that_a_row_does_not_have_is_a_fault(connection: sqlite3.Connection) -> None:
     with pytest.raises(KeyError, match="size"):
         Transaction(connection).run_rows(_INSERT, [{"id": "1", "name": "n"}])

@@ -209,6 +209,11 @@ def test_a_commit_of_the_writer_waits_for_the_disk(tmp_path: Path) -> None:
         assert connection.execute("PRAGMA synchronous").fetchone()[0] == 2
 
 
+def test_what_a_change_could_have_to_undo_is_not_written_to_a_file(tmp_path: Path) -> None:
+    with closing(connect_writer(tmp_path / "relay.db")) as connection:
+        assert connection.execute("PRAGMA temp_store").fetchone()[0] == 2
+
+
 async def test_the_statements_of_a_change_are_made_in_the_event_loop_and_its_commit_is_not(desk: Desk) -> None:
     await asyncio.gather(desk.add(1), desk.add_alone(2))
     assert desk.threads == [("BEGIN", True), ("INSERT", True), ("INSERT", True), ("COMMIT", False)]

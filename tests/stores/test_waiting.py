@@ -73,6 +73,17 @@ async def test_what_a_cancelled_caller_claimed_is_not_lost(shelf: Shelf, turns: 
         assert [job.delivery.id for job in await shelf.claim_jobs()] == [delivery.id]
 
 
+async def test_what_is_given_back_for_a_cancelled_caller_rings_for_its_room(shelf: Shelf, bell: Bell) -> None:
+    task = await shelf.add_task()
+    with bell.listen(f"room:{task.provider}") as room, bell.listen(f"task:{task.id}") as changed:
+        call = asyncio.create_task(shelf.send())
+        changed.ring = call.cancel  # type: ignore[method-assign, assignment]  # after the commit, before the caller has its claim
+        await asyncio.wait([call])
+        assert call.cancelled()
+        assert await room.wait(5.0)
+    assert (await shelf.found(task)).status is TaskStatus.QUEUED
+
+
 async def test_closing_commits_what_waits(shelf: Shelf, opener: Opener) -> None:
     tasks = [await shelf.add_open_task() for _ in range(20)]
     calls = [asyncio.create_task(shelf.finish(task)) for task in tasks]
@@ -114,10 +125,10 @@ async def test_each_commit_rings_for_what_it_changed(shelf: Shelf, bell: Bell) -
     subscription = await shelf.subscribe()
     task = shelf.task()
     account = shelf.account_id
-    topics = ("submissions", "polls", "deliveries", f"task:{task.id}", f"events:{account}")
+    topics = ("submissions", "polls", "deliveries", f"task:{task.id}", f"events:{account}", f"room:{task.provider}")
     with bell.listen(topics[0]) as submissions, bell.listen(topics[1]) as polls, bell.listen(topics[2]) as deliveries, \
-            bell.listen(topics[3]) as changed, bell.listen(topics[4]) as events:
-        listeners = (submissions, polls, deliveries, changed, events)
+            bell.listen(topics[3]) as changed, bell.listen(topics[4]) as events, bell.listen(topics[5]) as room:
+        listeners = (submissions, polls, deliveries, changed, events, room)
 
         async def rung() -> set[str]:
             return {topic.partition(":")[0] for topic, one in zip(topics, listeners, strict=True) if await one.wait(0.0)}
@@ -128,7 +139,7 @@ async def test_each_commit_rings_for_what_it_changed(shelf: Shelf, bell: Bell) -
         await shelf.send()
         assert await rung() == {"task"}
         await shelf.store.defer_submission(task.id, until=NOW, note=None)
-        assert await rung() >= {"submissions", "task"}
+        assert await rung() >= {"submissions", "task", "room"}
         await shelf.send()
         await rung()
         await shelf.store.schedule(task.id, at=NOW, polled=False)
@@ -136,7 +147,7 @@ async def test_each_commit_rings_for_what_it_changed(shelf: Shelf, bell: Bell) -
         await shelf.apply(Change(task_id=task.id, via=Via.RESPONSE, now=NOW, update=Update(status=TaskStatus.SUBMITTED), next_at=NOW))
         assert await rung() >= {"polls", "task", "events"}
         await shelf.finish(task)
-        assert await rung() == {"submissions", "deliveries", "task", "events"}
+        assert await rung() == {"room", "deliveries", "task", "events"}
         [job] = await shelf.claim_jobs()
         assert await rung() == set()
         await shelf.settle(job.delivery, status=DeliveryStatus.PENDING, next_at=after(seconds=5))

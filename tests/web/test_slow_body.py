@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
 from relay.errors import Malformed, TooLarge
 from relay.web import body
-from relay.web.body import read_bytes
+from relay.web.body import IS_WHOLE, read_bytes
 from tests.e2e.harness import ADMIN_KEY
 from tests.web.conftest import House, read_json
 
@@ -56,6 +56,27 @@ async def test_a_drip_buys_none(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_what_is_announced_too_large_is_not_waited_for() -> None:
     with pytest.raises(TooLarge):
         await read_bytes(request_of(iter([]), headers=[(b"content-length", b"1001")]), 1000)
+
+
+def request_at_hand(message: Message) -> Request:
+    """One that the server has all of, as this message."""
+
+    async def receive() -> Message:
+        return message
+
+    return Request({"type": "http", "method": "POST", "headers": [], IS_WHOLE: True}, receive)
+
+
+async def test_what_is_all_there_is_taken_up_to_its_limit() -> None:
+    body = b"x" * 1000
+    assert await read_bytes(request_at_hand({"type": "http.request", "body": body}), 1000) == body
+    with pytest.raises(TooLarge):
+        await read_bytes(request_at_hand({"type": "http.request", "body": body}), 999)
+
+
+async def test_a_client_that_left_has_no_body() -> None:
+    with pytest.raises(ClientDisconnect):
+        await read_bytes(request_at_hand({"type": "http.disconnect"}), 1000)
 
 
 async def test_half_a_body_is_answered_and_nothing_is_stored(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

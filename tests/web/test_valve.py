@@ -6,18 +6,20 @@ import logging
 from collections import Counter
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from relay.web import valve
+from relay.web.body import IS_WHOLE
 from relay.web.valve import Valve
 
 pytestmark = pytest.mark.anyio
 
 FEWEST, FIRST = 32, 256
 CALLBACK = "/callbacks/kie/token"
+WHOLE: Final[tuple[Message, ...]] = ({"type": "http.request"},)
 
 
 class Tally:
@@ -35,10 +37,12 @@ class Tally:
 
 
 class Slow:
-    """An application that reads a body and then takes as long as it is told, behind the valve. Its clock is ours."""
+    """An application that reads a body and then takes as long as it is told, behind the valve. Its clock is ours. `knows`: its server says
+    so if it has all of a body."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, knows: bool) -> None:
         self.now = 1000.0
+        self._knows = knows
         self.meter = Tally()
         self.may_answer = asyncio.Event()
         self.valve = Valve(self._app, meter=self.meter)
@@ -65,7 +69,7 @@ class Slow:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body"})
 
-    async def call(self, path: str = CALLBACK, *, body: Iterable[Message] = ({"type": "http.request"},), told: Any = None,
+    async def call(self, path: str = CALLBACK, *, body: Iterable[Message] = WHOLE, told: Any = None,
                    rest: asyncio.Event | None = None) -> int:
         """The status of the answer. `told`: a list for what was sent. `body` comes after `rest`; past its end nothing ever comes."""
         coming, sent = iter(body), [] if told is None else told
@@ -81,7 +85,8 @@ class Slow:
         async def send(message: Message) -> None:
             sent.append(message)
 
-        await self.valve({"type": "http", "method": "POST", "path": path, "headers": []}, receive, send)
+        said = {IS_WHOLE: True} if self._knows and body is WHOLE and rest is None else {}
+        await self.valve({"type": "http", "method": "POST", "path": path, "headers": [], **said}, receive, send)
         return int(sent[0]["status"])
 
     async def begin(self, number: int, path: str = CALLBACK, **how: Any) -> list[asyncio.Task[int]]:
@@ -111,9 +116,9 @@ class Slow:
             await begun
 
 
-@pytest.fixture
-async def slow(monkeypatch: pytest.MonkeyPatch) -> Slow:
-    return Slow(monkeypatch)
+@pytest.fixture(params=[False, True], ids=["any server", "ours"])
+async def slow(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Slow:
+    return Slow(monkeypatch, knows=request.param)
 
 
 async def test_a_slow_one_lets_a_quarter_fewer_in_and_quick_ones_let_more_in_again(slow: Slow) -> None:

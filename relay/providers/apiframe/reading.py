@@ -83,7 +83,7 @@ def _finished(body: dict[str, Any], task_id: str) -> Update | None:
     links = [link for link in (text_at(body, "image_url"), *_listed(body)) if link and is_link(link)]
     if not links:
         return None
-    pictures = tuple(Picture(url=link, expires_at=signed_until(link)) for link in dict.fromkeys(links))
+    pictures = tuple([Picture(url=link, expires_at=signed_until(link)) for link in dict.fromkeys(links)])
     return Update(status=TaskStatus.SUCCEEDED, provider_task_id=task_id, progress=100, pictures=pictures)
 
 

@@ -95,7 +95,7 @@ async def _read_standing(transaction: Transaction, ids: Collection[str]) -> list
 
 
 def _standing(row: Row) -> Standing:
-    return Standing(read_task(row), moment_or_none(row["due_at"]), row["holder"] is not None, row["erased_at"] is not None)
+    return Standing(read_task(row), moment_or_none(row["due_at"]), row["holder"] is not None, row["erased_at"] is not None, row["seq"])
 
 
 async def _own(transaction: Transaction, rows: Sequence[Row]) -> OwnSubscriptions:

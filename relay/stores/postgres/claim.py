@@ -37,15 +37,14 @@ class Claims:
             await lock(transaction, f"submissions to {provider}")
             room = await _room(transaction, provider, limits, now)
             taken = await self._take_queued(transaction, provider, room, now + deadline, now) if room > 0 else Claim(tasks=[])
-            next_at = await _next_submission(transaction, provider, limits, now)
-            return msgspec.structs.replace(taken, next_at=next_at)
+            return await _with_prospect(transaction, taken, provider, limits, now)
 
         if not await self._has_queued(provider):
             return Claim(tasks=[])
         return await self._writer.write_alone(claim, undo=self._unclaim_submissions)
 
     async def _has_queued(self, provider: str) -> bool:
-        """Every task that ends wakes whoever sends, in all processes, and nearly always for nothing: that is to cost one glance."""
+        """Every new task wakes all who send, in all processes, and nearly always for nothing: that is to cost one glance."""
         glance = "SELECT EXISTS (SELECT FROM tasks WHERE provider = :provider AND status = 'queued') AS some"
         row = await self._readers.fetch_one(glance, {"provider": provider})
         return bool(row and row["some"])
@@ -60,11 +59,11 @@ class Claims:
                 submitted_at = CASE WHEN accepted THEN submitted_at END,
                 deadline_at = CASE WHEN accepted THEN deadline_at END
                 WHERE id = :id AND status IN ('submitted', 'processing') AND coalesce(holder, :holder) = :holder
-                AND sends = coalesce(:sends, sends) RETURNING id""",
+                AND sends = coalesce(:sends, sends) RETURNING provider""",
                 {"id": task_id, "until": micros(until), "holder": self._holder, "sends": sends})
             await insert_notes(transaction, [note] if note else [])
             if rows:
-                transaction.ring("submissions", "polls", f"task:{task_id}")
+                transaction.ring("submissions", "polls", f"task:{task_id}", f"room:{rows[0]['provider']}")
 
         await self._writer.write_alone(defer)
 
@@ -132,7 +131,7 @@ class Claims:
                 deadline_at = NULL, holder = NULL
                 WHERE id = ANY(CAST(:ids AS text[])) AND status = 'submitted' AND NOT accepted AND holder = :holder""",
                 {"ids": _ids(claim.tasks), "holder": self._holder})
-            transaction.ring("submissions")
+            transaction.ring("submissions", *(f"room:{task.provider}" for task in claim.tasks))
 
         return unclaim
 
@@ -172,16 +171,18 @@ def _window_start(rate: Rate, now: datetime) -> int:
     return micros(now - timedelta(seconds=rate.seconds))
 
 
-async def _next_submission(transaction: Transaction, provider: str, limits: Limits, now: datetime) -> datetime | None:
-    """When time alone makes another claim worth while: a task falls due, or the window of the rate moves on."""
+async def _with_prospect(transaction: Transaction, taken: Claim, provider: str, limits: Limits, now: datetime) -> Claim:
+    """With what makes another claim worth while: that one ends, if it is full; else time: a task falls due, or the window of the rate
+    moves on."""
     row = await transaction.fetch_one(
         "SELECT min(due_at) AS at FROM tasks WHERE provider = :provider AND status = 'queued'", {"provider": provider})
     if row is None or row["at"] is None:
-        return None
+        return taken
     if limits.max_concurrent is not None and await _running(transaction, provider) >= limits.max_concurrent:
-        return None  # whoever ends rings
+        return msgspec.structs.replace(taken, is_full=True)
     at = moment(row["at"])
-    return at if limits.rate is None else max(at, await _rate_allows(transaction, provider, limits.rate, now) or at)
+    allowed_at = await _rate_allows(transaction, provider, limits.rate, now) if limits.rate else None
+    return msgspec.structs.replace(taken, next_at=max(at, allowed_at or at))
 
 
 async def _rate_allows(transaction: Transaction, provider: str, rate: Rate, now: datetime) -> datetime | None:

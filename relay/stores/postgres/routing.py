@@ -36,7 +36,7 @@ class Router:
 
     def __init__(self, new_id: Callable[[str], str], first_wait: float) -> None:
         self._new_id = new_id
-        self._first_wait = first_wait
+        self._first_wait = timedelta(seconds=first_wait)
         self._standing: dict[str, tuple[int, _ByType]] = {}
         self._seen: dict[str, _Seen] = {}
 
@@ -80,12 +80,12 @@ class Router:
     def delivery(self, event: Event, subscription: Subscription) -> Delivery:
         """A new delivery: due by the first entry of the schedule, or held while the subscription is not active."""
         is_active = subscription.status is SubscriptionStatus.ACTIVE
-        first_wait = subscription.retry_schedule[0] if subscription.retry_schedule else self._first_wait
+        first_wait = timedelta(seconds=subscription.retry_schedule[0]) if subscription.retry_schedule else self._first_wait
         return Delivery(
             id=self._new_id("dlv"), account_id=event.account_id, event_id=event.id, event_type=event.type,
             subscription_id=subscription.id, task_id=event.task_id,
             status=DeliveryStatus.PENDING if is_active else DeliveryStatus.HELD,
-            next_attempt_at=event.created_at + timedelta(seconds=first_wait) if is_active else None, created_at=event.created_at,
+            next_attempt_at=event.created_at + first_wait if is_active else None, created_at=event.created_at,
         )
 
     async def _read_changes(self, transaction: Transaction, account_ids: Collection[str]) -> dict[str, int]:

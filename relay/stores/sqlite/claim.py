@@ -26,24 +26,26 @@ class Claims:
 
     async def claim_submissions(self, provider: str, *, limits: Limits, deadline: timedelta, now: datetime) -> Claim:
         def claim(transaction: Transaction) -> Claim:
+            if _first_due(transaction, provider) is None:  # as nearly always for most of the providers
+                return Claim(tasks=[])
             room = _room(transaction, provider, limits, now)
             taken = _take_queued(transaction, provider, room, deadline, now) if room > 0 else Claim(tasks=[])
-            return msgspec.structs.replace(taken, next_at=_next_submission(transaction, provider, limits, now))
+            return _with_prospect(transaction, taken, provider, limits, now)
 
         return await self._writer.write_alone(claim, undo=_unclaim_submissions)
 
     async def defer_submission(self, task_id: str, *, until: datetime, note: Note | None, sends: int | None = None) -> None:
         def defer(transaction: Transaction) -> None:
             # One that was accepted meanwhile (its callback came first) has reached the provider after all: never sent again.
-            transaction.run(
+            rows = transaction.fetch(
                 """UPDATE tasks SET leased = 0, status = CASE accepted WHEN 0 THEN 'queued' ELSE status END,
                 due_at = CASE accepted WHEN 0 THEN :until ELSE due_at END,
                 submitted_at = CASE accepted WHEN 0 THEN NULL ELSE submitted_at END,
                 deadline_at = CASE accepted WHEN 0 THEN NULL ELSE deadline_at END
-                WHERE id = :id AND status IN ('submitted', 'processing') AND sends = coalesce(:sends, sends)""",
+                WHERE id = :id AND status IN ('submitted', 'processing') AND sends = coalesce(:sends, sends) RETURNING provider""",
                 {"id": task_id, "until": micros(until), "sends": sends})
             insert_notes(transaction, [note] if note else [])
-            transaction.ring("submissions", "polls", f"task:{task_id}")
+            transaction.ring("submissions", "polls", f"task:{task_id}", *(f"room:{row['provider']}" for row in rows))
 
         await self._writer.write_alone(defer)
 
@@ -125,16 +127,23 @@ def _take_queued(transaction: Transaction, provider: str, room: int, deadline: t
     return Claim(tasks=[read_task(row) for row in rows], due_since=moment(min(row["due_at"] for row in due)))
 
 
-def _next_submission(transaction: Transaction, provider: str, limits: Limits, now: datetime) -> datetime | None:
-    """When time alone makes another claim worth while: a task falls due, or the window of the rate moves on."""
+def _with_prospect(transaction: Transaction, taken: Claim, provider: str, limits: Limits, now: datetime) -> Claim:
+    """With what makes another claim worth while: that one ends, if it is full; else time: a task falls due, or the window of the rate
+    moves on."""
+    at = _first_due(transaction, provider)
+    if at is None:
+        return taken
+    if limits.max_concurrent is not None and _running(transaction, provider) >= limits.max_concurrent:
+        return msgspec.structs.replace(taken, is_full=True)
+    allowed_at = _rate_allows(transaction, provider, limits.rate, now) if limits.rate else None
+    return msgspec.structs.replace(taken, next_at=max(at, allowed_at or at))
+
+
+def _first_due(transaction: Transaction, provider: str) -> datetime | None:
+    """When the first of the queued tasks falls due; None if there is none."""
     row = transaction.fetch_one(
         "SELECT min(due_at) AS at FROM tasks WHERE provider = :provider AND status = 'queued'", {"provider": provider})
-    if row is None or row["at"] is None:
-        return None
-    if limits.max_concurrent is not None and _running(transaction, provider) >= limits.max_concurrent:
-        return None  # whoever ends rings
-    at = moment(row["at"])
-    return at if limits.rate is None else max(at, _rate_allows(transaction, provider, limits.rate, now) or at)
+    return moment_or_none(row["at"]) if row else None
 
 
 def _rate_allows(transaction: Transaction, provider: str, rate: Rate, now: datetime) -> datetime | None:
@@ -154,7 +163,7 @@ def _unclaim_submissions(claim: Claim) -> Single[None]:
             deadline_at = NULL, leased = 0
             WHERE id IN (SELECT value FROM json_each(:ids)) AND status = 'submitted' AND accepted = 0 AND leased = 1""",
             {"ids": json_text([task.id for task in claim.tasks])})
-        transaction.ring("submissions")
+        transaction.ring("submissions", *(f"room:{task.provider}" for task in claim.tasks))
 
     return unclaim
 

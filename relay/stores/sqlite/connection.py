@@ -33,20 +33,13 @@ def translated() -> Iterator[None]:
         raise StoreError(f"the database cannot be read: {exc}") from exc
 
 
-def as_rows(fetched: Iterable[sqlite3.Row]) -> list[Row]:
-    """The rows of one statement."""
-    rows = list(fetched)
-    columns = rows[0].keys() if rows else []
-    return [dict(zip(columns, row, strict=True)) for row in rows]
-
-
 def connect_writer(path: Path) -> sqlite3.Connection:
     """To be used by one thread at a time. It does not wait for a stranger. Raises sqlite3.Error."""
     connection = sqlite3.connect(path, isolation_level=None, timeout=0, check_same_thread=False, cached_statements=_STATEMENTS)
-    connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA cache_size = -16384")
+    connection.execute("PRAGMA temp_store = MEMORY")  # else what a statement could have to undo is written to a file beside the log
     return connection
 
 
@@ -54,6 +47,12 @@ async def _connect(path: Path) -> aiosqlite.Connection:
     connection = await aiosqlite.connect(path, isolation_level=None, timeout=BUSY_MS / 1000)
     connection.row_factory = sqlite3.Row
     return connection
+
+
+def _as_rows(fetched: Iterable[sqlite3.Row]) -> list[Row]:
+    rows = list(fetched)
+    columns = rows[0].keys() if rows else []
+    return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
 class Readers:
@@ -81,7 +80,7 @@ class Readers:
         self._waiting[connection] += 1
         try:
             with translated():
-                return as_rows(await connection.execute_fetchall(sql, parameters))
+                return _as_rows(await connection.execute_fetchall(sql, parameters))
         finally:
             self._waiting[connection] -= 1
 

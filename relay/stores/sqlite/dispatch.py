@@ -2,15 +2,15 @@
 many attempts ended together.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from relay.ports.store import Settlement
 from relay.stores.row import attempt_row, json_text
 from relay.stores.settling import Health, Settled, read_health, settle
 from relay.stores.sqlite.alarm import Alarms
-from relay.stores.sqlite.connection import Parameters, Row
+from relay.stores.sqlite.connection import Row
 from relay.stores.sqlite.move import hold_pending
 from relay.stores.sqlite.routing import Router
 from relay.stores.sqlite.transaction import Transaction
@@ -34,14 +34,14 @@ class Dispatch:
         each = [(settlement, now) for settlement, now in each if settlement.attempt.delivery_id in deliveries]
         rows = [settle(deliveries, health, settlement, now) for settlement, now in each]
         _insert_attempts(transaction, [settlement for settlement, _ in each])
-        _update_settled(transaction, rows)
+        _update_settled(transaction, deliveries, rows)
         _update_health(transaction, health)
         _update_slowness(transaction, deliveries, [settlement for settlement, _ in each])
         for subscription_id in [key for key, one in health.items() if one.disabled_reason]:
             hold_pending(transaction, subscription_id, calls[-1].now)
         for changed in [one for one in health.values() if one.is_changed]:
             self._router.forget(changed.account_id)
-        if any(row["status"] == "pending" or deliveries[row["id"]]["ordered"] for row in rows):  # or the next one may go
+        if any(row["status"] == "pending" for row in rows) or any(one.is_ordered for one in health.values()):  # or the next one may go
             transaction.ring("deliveries")
         if any(deliveries[row["id"]]["replay_id"] for row in rows):
             transaction.ring("replays")
@@ -50,13 +50,13 @@ class Dispatch:
 
 
 def _read_settled(transaction: Transaction, ids: Sequence[str]) -> tuple[dict[str, Row], dict[str, Health]]:
-    rows = transaction.fetch(
-        """SELECT deliveries.id, deliveries.status, deliveries.subscription_id, subscriptions.account_id,
-        subscriptions.status AS subscription_status, subscriptions.task_id, subscriptions.failing_since, subscriptions.deleted_at,
-        subscriptions.ordered, subscriptions.troubled, deliveries.replay_id
-        FROM deliveries_shown AS deliveries JOIN subscriptions ON subscriptions.id = deliveries.subscription_id
-        WHERE deliveries.id IN (SELECT value FROM json_each(:ids))""", {"ids": json_text(list(ids))})
-    return {row["id"]: row for row in rows}, {row["subscription_id"]: read_health(row) for row in rows}
+    deliveries = transaction.fetch(
+        """SELECT shown.seq, shown.id, shown.status, shown.subscription_id, shown.replay_id
+        FROM json_each(:ids) AS given CROSS JOIN deliveries_shown AS shown ON shown.id = given.value""", {"ids": json_text(list(ids))})
+    subscriptions = transaction.fetch(
+        """SELECT id, account_id, status AS subscription_status, task_id, failing_since, deleted_at, ordered, troubled FROM subscriptions
+        WHERE id IN (SELECT value FROM json_each(:ids))""", {"ids": json_text(list({row["subscription_id"] for row in deliveries}))})
+    return {row["id"]: row for row in deliveries}, {row["id"]: read_health(row) for row in subscriptions}
 
 
 def _insert_attempts(transaction: Transaction, settlements: Sequence[Settlement]) -> None:
@@ -65,14 +65,17 @@ def _insert_attempts(transaction: Transaction, settlements: Sequence[Settlement]
         VALUES :rows""", [attempt_row(settlement.attempt) for settlement in settlements])
 
 
-def _update_settled(transaction: Transaction, rows: Sequence[Parameters]) -> None:
+def _update_settled(transaction: Transaction, deliveries: dict[str, Row], rows: Sequence[dict[str, Any]]) -> None:
     """Of several outcomes of one delivery the last one stands; all are counted."""
-    made = Counter(row["id"] for row in rows)
+    last: dict[int, dict[str, Any]] = {}
+    for row in rows:
+        seq = deliveries[row["id"]]["seq"]
+        last[seq] = {**row, "seq": seq, "made": last[seq]["made"] + 1 if seq in last else 1}
     transaction.run_rows(
-        """WITH new (id, status, next_attempt_at, completed_at, made) AS (VALUES :rows)
+        """WITH new (seq, status, next_attempt_at, completed_at, made) AS (VALUES :rows)
         UPDATE deliveries SET status = new.status, next_attempt_at = new.next_attempt_at, attempts = attempts + new.made, manual = 0,
-        leased = 0, completed_at = coalesce(new.completed_at, deliveries.completed_at) FROM new WHERE deliveries.id = new.id""",
-        [{**row, "made": made[row["id"]]} for row in {row["id"]: row for row in rows}.values()])
+        leased = 0, completed_at = coalesce(new.completed_at, deliveries.completed_at) FROM new WHERE deliveries.seq = new.seq""",
+        list(last.values()))
 
 
 def _update_health(transaction: Transaction, health: dict[str, Health]) -> None:

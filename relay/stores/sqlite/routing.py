@@ -26,7 +26,7 @@ class Router:
 
     def __init__(self, new_id: Callable[[str], str], first_wait: float) -> None:
         self._new_id = new_id
-        self._first_wait = first_wait
+        self._first_wait = timedelta(seconds=first_wait)
         self._standing: dict[str, _ByType] = {}
         self._changes: defaultdict[str, int] = defaultdict(int)
 
@@ -58,12 +58,12 @@ class Router:
     def delivery(self, event: Event, subscription: Subscription) -> Delivery:
         """A new delivery: due by the first entry of the schedule, or held while the subscription is not active."""
         is_active = subscription.status is SubscriptionStatus.ACTIVE
-        first_wait = subscription.retry_schedule[0] if subscription.retry_schedule else self._first_wait
+        first_wait = timedelta(seconds=subscription.retry_schedule[0]) if subscription.retry_schedule else self._first_wait
         return Delivery(
             id=self._new_id("dlv"), account_id=event.account_id, event_id=event.id, event_type=event.type,
             subscription_id=subscription.id, task_id=event.task_id,
             status=DeliveryStatus.PENDING if is_active else DeliveryStatus.HELD,
-            next_attempt_at=event.created_at + timedelta(seconds=first_wait) if is_active else None, created_at=event.created_at,
+            next_attempt_at=event.created_at + first_wait if is_active else None, created_at=event.created_at,
         )
 
     def _standing_of(self, transaction: Transaction, account_id: str) -> _ByType:
@@ -95,7 +95,7 @@ def insert_events(transaction: Transaction, events: Sequence[Event]) -> None:
     transaction.run_rows(
         """INSERT INTO events (id, account_id, type, created_at, body, task_id, provider, metadata, subscription_id, about_id)
         VALUES :rows""", [event_row(event) for event in events])
-    transaction.ring(*(f"events:{event.account_id}" for event in events))
+    transaction.ring(*{f"events:{event.account_id}" for event in events})
 
 
 def insert_deliveries(transaction: Transaction, deliveries: Sequence[Delivery], *, held: Collection[str] = ()) -> None:
