@@ -6,6 +6,9 @@ sent by strangers and must forge neither a line nor a terminal sequence. In text
 
 Fields given as `extra={...}` become JSON fields, or ` key=value` in text. Our own records obey the level that was asked for;
 libraries may speak from `warning` on.
+
+In an event loop what is no warning waits for a moment, so that many lines are made and written one right after another: made singly,
+between all else that an event needs, each takes several times as long.
 """
 
 import asyncio
@@ -18,6 +21,7 @@ import re
 import sys
 import time
 from datetime import UTC, datetime
+from types import NoneType
 from typing import Any, Final, Protocol, TextIO
 
 import msgspec
@@ -45,6 +49,9 @@ _MARKS: Final = [mark for mark, pattern, _ in _SECRETS if pattern is not _CAPABI
 _encoder: Final = msgspec.json.Encoder(enc_hook=str)  # it escapes the control characters of ASCII itself
 _formatter: Final = logging.Formatter()
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_MOMENT: Final = 0.02  # seconds
+_MOST_WAITING: Final = 1024
+_UNCHANGING: Final = (str, int, float, datetime, NoneType)
 _OWN_FIELDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
 
@@ -108,7 +115,7 @@ class Lines(Protocol):
     """How records are written."""
 
     def of(self, record: logging.LogRecord) -> str:
-        """With its line break. Made at once, since what the record was given may change later."""
+        """With its line break."""
         ...
 
     def finish(self, text: str) -> str:
@@ -117,28 +124,24 @@ class Lines(Protocol):
 
 
 class BatchHandler(logging.StreamHandler[TextIO]):
-    """What is logged in one turn of the event loop is finished and written by one call, at its end; outside of a loop, at once."""
+    """Inside an event loop lines are made, finished and written by the batch, a moment later; outside of one, and warnings, at once."""
 
     def __init__(self, stream: TextIO, style: Lines) -> None:
         super().__init__(stream)
         self._style = style
-        self._lines: list[str] = []
+        self._waiting: list[logging.LogRecord | str] = []
         self._flushing_in: asyncio.AbstractEventLoop | None = None
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Without the lock that logging takes here: a line goes to its place in one step. What is left out are warnings only."""
+        """Without the lock that logging takes here: a record goes to its place in one step. What is left out are warnings only."""
         passes = record.levelno < logging.WARNING or bool(self.filter(record))
         if passes:
             self.emit(record)
         return passes
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
-            self._lines.append(self._style.of(record))
-        except Exception:  # noqa: BLE001 -- as logging does it: what cannot be logged must not stop the work
-            self.handleError(record)
-            return
-        if record.levelno >= logging.WARNING or not self._flushes_soon():
+        self._waiting.append(record if _says_the_same_later(record) else self._line(record))
+        if record.levelno >= logging.WARNING or len(self._waiting) >= _MOST_WAITING or not self._flushes_soon():
             self.flush()
 
     def _flushes_soon(self) -> bool:
@@ -147,7 +150,7 @@ class BatchHandler(logging.StreamHandler[TextIO]):
         except RuntimeError:
             return False
         if loop is not self._flushing_in:  # one that was stopped before it came to that is no promise
-            loop.call_soon(self.flush)
+            loop.call_later(_MOMENT, self.flush)
             self._flushing_in = loop
         return True
 
@@ -155,15 +158,34 @@ class BatchHandler(logging.StreamHandler[TextIO]):
         """In order; to be called from any thread."""
         with self.lock or contextlib.nullcontext():
             self._flushing_in = None
-            lines = self._lines[:]
-            del self._lines[:len(lines)]  # others may have come behind them
-            text = self._style.finish("".join(lines))
+            waiting = self._waiting[:]
+            del self._waiting[:len(waiting)]  # others may have come behind them
+            text = self._style.finish("".join([one if isinstance(one, str) else self._line(one) for one in waiting]))
             try:
                 if text:
                     self.stream.write(text)
                 self.stream.flush()
             except (ValueError, OSError):
                 return  # whoever read the log is gone
+
+    def _line(self, record: logging.LogRecord) -> str:
+        try:
+            return self._style.of(record)
+        except Exception:  # noqa: BLE001 -- as logging does it: what cannot be logged must not stop the work
+            self.handleError(record)
+            return ""
+
+
+def _says_the_same_later(record: logging.LogRecord) -> bool:
+    """Whether nothing that it was given can change or go away."""
+    if type(record) is not QuickRecord or record.exc_info or not isinstance(record.args, tuple):
+        return False
+    return all(map(_is_unchanging, map(type, (record.msg, *record.args, *_extra(record).values()))))
+
+
+@functools.lru_cache(maxsize=256)
+def _is_unchanging(kind: type) -> bool:
+    return issubclass(kind, _UNCHANGING)
 
 
 class JsonLines:

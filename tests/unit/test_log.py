@@ -4,6 +4,8 @@ import asyncio
 import io
 import json
 import logging
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -204,15 +206,26 @@ def stream() -> Stream:
 log = logging.getLogger("relay.test")
 
 
+@pytest.fixture(autouse=True)
+def _no_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits for a moment is written in the next turn of the loop."""
+    monkeypatch.setattr("relay.observe.log._MOMENT", 0.0)
+
+
+async def a_moment() -> None:
+    for _ in range(2):
+        await asyncio.sleep(0)
+
+
 @pytest.mark.anyio
-async def test_the_lines_of_one_turn_are_written_at_once_at_its_end_and_in_order(stream: Stream) -> None:
+async def test_the_lines_of_one_moment_are_written_at_once_at_its_end_and_in_order(stream: Stream) -> None:
     for number in range(5):
         log.info("%d", number)
     assert stream.writes == 0
-    await asyncio.sleep(0)
+    await a_moment()
     assert (stream.writes, stream.messages()) == (1, ["0", "1", "2", "3", "4"])
     log.info("5")
-    await asyncio.sleep(0)
+    await a_moment()
     assert (stream.writes, stream.messages()[-1]) == (2, "5")
 
 
@@ -223,9 +236,55 @@ async def test_a_line_tells_what_was_true_when_it_was_logged(style: str) -> None
     told = ["before"]
     log.info("%s", told, extra={"field": told})
     told[:] = ["after"]
-    await asyncio.sleep(0)
+    await a_moment()
     assert stream.getvalue().count("before") == 2
     assert "after" not in stream.getvalue()
+
+
+@pytest.mark.anyio
+async def test_a_line_waits_for_a_moment_and_no_longer(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relay.observe.log._MOMENT", 0.05)
+    log.info("first")
+    await a_moment()
+    log.info("second")
+    assert stream.writes == 0
+    async with asyncio.timeout(10):
+        while not stream.writes:
+            await asyncio.sleep(0.005)
+    assert (stream.writes, stream.messages()) == (1, ["first", "second"])
+
+
+@pytest.mark.anyio
+async def test_only_so_many_lines_wait(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relay.observe.log._MOST_WAITING", 10)
+    for number in range(25):
+        log.info("%d", number)
+    assert (stream.writes, len(stream.messages())) == (2, 20)
+
+
+def test_what_waits_when_the_process_ends_is_written() -> None:
+    program = """
+import asyncio, logging
+from relay.observe.log import set_up_logging
+
+async def say():
+    logging.getLogger("relay.test").info("the last")
+
+set_up_logging(style="json", level="info")
+asyncio.run(say())
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert json.loads(ended.stderr)["message"] == "the last"
+
+
+@pytest.mark.anyio
+async def test_what_cannot_be_made_into_a_line_later_costs_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = logged("json")
+    for words in ("%s", "%d", "%s again"):
+        log.info(words, "said")
+    await a_moment()
+    assert [json.loads(line)["message"] for line in stream.getvalue().splitlines()] == ["said", "said again"]
+    assert "Logging error" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("style", ["json", "text"])
@@ -234,7 +293,7 @@ async def test_secrets_are_masked_in_whichever_lines_of_a_turn_they_are(style: s
     stream = logged(style)
     for said in ("first", "Bearer", "/callbacks/kie/leak-1", "Bearer leak-2", f"/callbacks/kie/{MASK}", "last"):
         log.info("said %s", said)
-    await asyncio.sleep(0)
+    await a_moment()
     assert "leak" not in stream.getvalue()
     assert stream.getvalue().count(MASK) == 3
     assert [line.rpartition("said ")[2].rstrip('"}') for line in stream.getvalue().splitlines()] == [
@@ -247,7 +306,7 @@ async def test_a_warning_does_not_wait_and_takes_along_what_was_waiting(stream: 
     log.warning("second")
     assert stream.messages() == ["first", "second"]
     log.info("third")
-    await asyncio.sleep(0)
+    await a_moment()
     assert stream.messages() == ["first", "second", "third"]
 
 
@@ -294,7 +353,7 @@ async def test_of_many_threads_and_a_loop_no_line_is_lost_torn_or_out_of_its_ord
         for number in range(500):
             log.info("4 %d", number)
             await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await a_moment()
     said = [message.split(" ") for message in stream.messages()]
     for name in range(5):
         assert [int(number) for who, number in said if who == str(name)] == list(range(500))
@@ -312,7 +371,7 @@ async def test_a_line_that_comes_while_others_are_being_written_comes_after_them
     other = threading.Thread(target=log.info, args=("second",))
     set_up_logging(style="json", level="info", stream=(stream := Dawdling()))
     log.info("first")
-    await asyncio.sleep(0)
+    await a_moment()
     other.join()
     assert stream.messages() == ["first", "second"]
 
@@ -349,7 +408,7 @@ async def test_what_is_logged_while_a_line_is_being_made_comes_before_it(stream:
 
     log.info("first")
     log.info("%s", Chatty())
-    await asyncio.sleep(0)
+    await a_moment()
     assert stream.messages() == ["first", "of the argument", "second"]
 
 
