@@ -25,11 +25,11 @@ _PARTS: Final = (
     ("figures for metrics", ("/relay/observe/", "/prometheus_client/")),
     ("SQL statements", ("/stores/sqlite/transaction.py", "/stores/sqlite/connection.py")),
     ("the store around them", ("/relay/stores/", "/relay/view.py", "/relay/lifecycle.py")),
-    ("HTTP out", ("/relay/net/",)),
+    ("HTTP out", ("/relay/net/", "/relay/deadline.py")),
     ("lanes, signing, judging, settling", ("/relay/delivery/", "/relay/signing.py")),
     ("verifying, reading and redacting", ("/relay/tasks/", "/relay/providers/")),
     ("HTTP in: routes, bodies, answers", ("/relay/web/", "/starlette/")),
-    ("HTTP in: uvicorn", ("/uvicorn/",)),
+    ("HTTP in: uvicorn", ("/uvicorn/", "/relay/cli/connection.py", "/relay/cli/together.py")),
 )
 _REST: Final = "the event loop and the rest"
 
