@@ -3,10 +3,11 @@
 Sortable by the moment of making, to the millisecond, which makes paging by id paging by time; and unguessable. Crockford's
 base 32 in lower case (as in ULID), so that an id survives being read aloud, a file name, a URL and a CSS selector.
 
-Every event needs several. So the chance is drawn from the system for many ids at a time, and what is drawn is taken by one step
-that no other thread can come between: no two ids share it.
+Every event needs several, most of them in the same millisecond, so that is written once. The chance is drawn from the system for many
+ids at a time, and what is drawn is taken by one step that no other thread can come between: no two ids share it.
 """
 
+import functools
 import os
 import time
 from collections import deque
@@ -23,9 +24,13 @@ _chances: Final[deque[str]] = deque()
 
 def new_id(prefix: str) -> str:
     """A new id such as `task_01jb…`; `prefix` comes without the underscore. From any thread."""
-    milliseconds = time.time_ns() // 1_000_000
-    return (f"{prefix}_{_PAIRS[milliseconds >> 40]}{_PAIRS[milliseconds >> 30 & 1023]}{_PAIRS[milliseconds >> 20 & 1023]}"
-            f"{_PAIRS[milliseconds >> 10 & 1023]}{_PAIRS[milliseconds & 1023]}{_chance()}")
+    return f"{prefix}_{_moment(time.time_ns() // 1_000_000)}{_chance()}"
+
+
+@functools.lru_cache(maxsize=1)
+def _moment(milliseconds: int) -> str:
+    return (f"{_PAIRS[milliseconds >> 40]}{_PAIRS[milliseconds >> 30 & 1023]}{_PAIRS[milliseconds >> 20 & 1023]}"
+            f"{_PAIRS[milliseconds >> 10 & 1023]}{_PAIRS[milliseconds & 1023]}")
 
 
 def _chance() -> str:

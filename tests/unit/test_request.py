@@ -26,7 +26,7 @@ class Reading:
         self.first_line = parser.get_method(), parser.get_http_version()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.decode(), value.decode()))
+        self.headers.append((name.decode(), value.decode().strip(" ")))  # which is no part of a value
 
     def on_body(self, body: bytes) -> None:
         self.body += body
