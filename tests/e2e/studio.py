@@ -45,6 +45,7 @@ class Studio:
         self._chance = chance
         self._looked: set[str] = set()
         self._calls: set[asyncio.Task[None]] = set()
+        self._is_closed = False
 
     async def submit(self, request: Request) -> Response:
         asked = await request.json()
@@ -56,7 +57,7 @@ class Studio:
 
     async def _answer(self, path: str, asked: dict[str, Any]) -> Response:
         provider_task_id = f"up-{asked['prompt']}"
-        if path.startswith("/apiframe"):
+        if path.startswith("/apiframe") and not self._is_closed:
             self._calls.add(self._work.create_task(self._call_back(asked, provider_task_id), name="call back"))
         await self._take_time()
         if path.startswith("/segmind"):
@@ -84,6 +85,12 @@ class Studio:
         """Once every callback has been taken."""
         if self._calls:
             await asyncio.wait(self._calls)
+
+    def close(self) -> None:
+        """No more callbacks: not those that are on their way, nor for what is still to be submitted. The relay may go."""
+        self._is_closed = True
+        for call in self._calls:
+            call.cancel()
 
     async def _take_time(self) -> None:
         await asyncio.sleep(self._chance.random() * _LONGEST_WORK)
