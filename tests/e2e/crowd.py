@@ -25,6 +25,7 @@ _PICTURE: Final = {"originImageUrl": "https://images.example.com/o.png", "result
 _CALLBACK: Final = {"code": 200, "msg": "success", "data": {"taskId": "up-1", "info": _PICTURE}}
 _PROVIDERS: Final = ("apiframe", "serevix", "segmind")
 _PROVIDERS_PATIENCE: Final = aiohttp.ClientTimeout(total=15)  # as long as Kie waits for an answer to a callback
+_ARRIVING: Final = 1.0  # seconds until the provider, who has much else to do too, reads a request that had left when the kill came
 _RECORDING: Final = 5.0  # seconds between a provider's answer and its record, at most, on a machine with much else to do
 
 
@@ -207,4 +208,4 @@ def _is_excused(task: dict[str, Any], submits: dict[str, list[Submit]], kills: t
 
 
 def _is_within(kill: float, submit: Submit) -> bool:
-    return submit.arrived_at <= kill and (submit.answered_at is None or kill <= submit.answered_at + _RECORDING)
+    return submit.arrived_at <= kill + _ARRIVING and (submit.answered_at is None or kill <= submit.answered_at + _RECORDING)
